@@ -1,0 +1,28 @@
+"""The errors of the package. Their text is for the user: what is wrong and what to do.
+
+VoiceError
+├── ConfigurationError   a setting, a file of patterns or tools is wrong: the program doesn't start
+├── ResourceError        a model, a device or a service is missing: the node says so and goes on without it
+├── AudioError           this sound can't be used: it is dropped, the next may be fine
+└── ToolError            a tool could not do what was asked: the result says why
+"""
+
+
+class VoiceError(Exception):
+    """The base of all errors that this package raises on purpose."""
+
+
+class ConfigurationError(VoiceError):
+    """A setting or a configuration file is wrong."""
+
+
+class ResourceError(VoiceError):
+    """A model, a device or a service is missing or broken."""
+
+
+class AudioError(VoiceError):
+    """A recording or a chunk of sound is unusable."""
+
+
+class ToolError(VoiceError):
+    """A tool could not do what was asked."""

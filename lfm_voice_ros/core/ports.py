@@ -1,0 +1,108 @@
+"""The ports: what the core needs from outside. Backends and engines stand behind them; nodes put them together.
+
+None of these is called from more than one thread at a time, unless it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from lfm_voice_ros.core.types import Reply, Samples, ToolDecision, ToolResult, Transcript
+
+#: Seconds on a clock that never jumps.
+Clock = Callable[[], float]
+
+
+class VoiceActivityDetector(Protocol):
+    """How likely it is that a person speaks."""
+
+    frame_samples: int
+
+    def probability(self, frame: Samples) -> float:
+        """Take ``frame_samples`` samples at 16 kHz; give the probability of speech in [0, 1]."""
+
+    def reset(self) -> None:
+        """Forget what was heard before."""
+
+
+class Transcriber(Protocol):
+    """Speech to text."""
+
+    name: str
+
+    def transcribe(self, samples: Samples) -> Transcript:
+        """Take an utterance at 16 kHz; give its words, or an empty text and the reason.
+
+        Raises ResourceError when the model fails.
+        """
+
+
+class Detector(Protocol):
+    """Finds the tool calls in a sentence."""
+
+    name: str
+
+    def detect(self, text: str) -> ToolDecision:
+        """Take a transcript; give the calls, none for a sentence that asks for no tool. Never raises on any text."""
+
+
+class Synthesizer(Protocol):
+    """Text to speech."""
+
+    name: str
+    sample_rate: int  # Hz, of what it gives
+
+    def synthesize(self, text: str) -> Iterator[Samples]:
+        """Take one sentence; give its sound in pieces, as they are made. Raises ResourceError."""
+
+
+class DialogueEngine(Protocol):
+    """Makes the reply to a turn."""
+
+    name: str
+
+    def reply(self, transcript: Transcript, results: tuple[ToolResult, ...]) -> Reply:
+        """Take what was said and what was done; give what to say. Raises ResourceError."""
+
+    def heard(self, transcript: Transcript, reply: str) -> None:
+        """Remember a turn: what the person said, and the part of the reply that was really heard."""
+
+
+class AudioSource(Protocol):
+    """Where sound comes from. Its thread is its own."""
+
+    description: str
+
+    def start(self, deliver: Callable[[Samples, float], None]) -> None:
+        """Deliver sound at 16 kHz as it comes, with the time (s) of its first sample; called from the source's thread.
+
+        Raises ResourceError when the device or the file can't be opened.
+        """
+
+    def stop(self) -> None:
+        """End within a second. Safe to call twice."""
+
+
+class AudioSink(Protocol):
+    """Where sound goes. Its thread is its own; every method may be called from any thread."""
+
+    description: str
+
+    def start(self) -> None:
+        """Open the device or the file. Raises ResourceError."""
+
+    def write(self, samples: Samples, sample_rate: int) -> None:
+        """Queue sound behind what is queued already; returns at once."""
+
+    def flush(self) -> None:
+        """Throw away what is queued, and be silent within 50 ms."""
+
+    def played_seconds(self) -> float:
+        """Seconds of sound that have left the sink since ``start``; silence doesn't count."""
+
+    def queued_seconds(self) -> float:
+        """Seconds of sound that wait."""
+
+    def stop(self) -> None:
+        """Close within a second. Safe to call twice."""

@@ -1,0 +1,193 @@
+"""The settings of every node: name, default, unit, range. config/assistant.yaml repeats them with their reasons.
+
+A node's ROS parameters are the fields of its class here; :func:`check` is called on what was read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from lfm_voice_ros.core.errors import ConfigurationError
+
+Settings = TypeVar("Settings")
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """Declare a field: what it means with its unit, and which values it may take."""
+    metadata = {"description": description, "minimum": minimum, "maximum": maximum, "choices": choices}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def build(settings_type: type[Settings], values: Mapping[str, Any], owner: str) -> Settings:
+    """Make checked settings from values by name; what is not named keeps its default.
+
+    Raises ConfigurationError for a name that there isn't, a wrong type, and a value outside its range or choices.
+    """
+    fields = {f.name: f for f in dataclasses.fields(settings_type)}  # type: ignore[arg-type]
+    defaults = settings_type()
+    for name in sorted(values):
+        if name not in fields:
+            raise ConfigurationError(f"{owner} has no parameter '{name}'; it has: {', '.join(sorted(fields))}")
+    checked = {
+        name: _checked(f"{owner}.{name}", value, getattr(defaults, name), fields[name].metadata)
+        for name, value in values.items()
+    }
+    return settings_type(**checked)
+
+
+def _checked(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(default, list) and isinstance(value, Sequence) and not isinstance(value, str):
+        value = list(value)
+    if type(value) is not type(default):
+        raise ConfigurationError(f"{name} is {value!r}; it must be a {type(default).__name__}, for example {default!r}")
+    minimum, maximum, choices = metadata["minimum"], metadata["maximum"], metadata["choices"]
+    if (minimum is not None and not value >= minimum) or (maximum is not None and not value <= maximum):
+        raise ConfigurationError(f"{name} is {value}; it must lie between {minimum} and {maximum}")
+    if choices is not None and value not in choices:
+        raise ConfigurationError(f"{name} is '{value}'; it must be one of: {', '.join(choices)}")
+    return value
+
+
+@dataclass(frozen=True)
+class AudioCaptureSettings:
+    """Where the sound comes from and where an utterance begins and ends."""
+
+    source: str = setting(
+        "sound_card",
+        "sound_card, sound_card:NAME_OR_INDEX (lfm-voice devices lists them), wav:FILE, or topic (audio/external)",
+    )
+    speech_threshold: float = setting(
+        0.5, "probability of speech at which an utterance begins", minimum=0.0, maximum=1.0
+    )
+    silence_threshold: float = setting(
+        0.35, "probability of speech below which a frame counts as silence", minimum=0.0, maximum=1.0
+    )
+    min_speech: float = setting(0.15, "s of speech that an utterance has at least", minimum=0.0, maximum=5.0)
+    silence_window: float = setting(0.5, "s of silence that end an utterance", minimum=0.1, maximum=5.0)
+    pre_roll: float = setting(0.3, "s of sound kept from before the first speech", minimum=0.0, maximum=2.0)
+    max_utterance: float = setting(20.0, "s after which an utterance is ended", minimum=1.0, maximum=30.0)
+    barge_in: bool = setting(
+        False,
+        "hear the person while the robot speaks; needs headphones or a microphone that cancels the robot's own echo",
+    )
+    reconnect_period: float = setting(1.0, "s between tries to open a lost device", minimum=0.1, maximum=60.0)
+
+
+@dataclass(frozen=True)
+class TranscriberSettings:
+    """Which Whisper runs and what it refuses."""
+
+    backend: str = setting(
+        "faster_whisper", "which library runs Whisper", choices=("faster_whisper", "openai_whisper")
+    )
+    model: str = setting(
+        "bundled", "a model's name (downloaded once), a folder or file, or bundled: the tiny.en that is installed"
+    )
+    language: str = setting("en", "ISO 639-1 code; empty lets Whisper find out")
+    device: str = setting("cpu", "where the model runs", choices=("cpu", "cuda", "auto"))
+    threads: int = setting(2, "CPU threads of the model", minimum=1, maximum=64)
+    beam_size: int = setting(5, "beams of the search", minimum=1, maximum=20)
+    initial_prompt: str = setting(
+        "Pan left, tilt up, center. Look right thirty degrees. What time is it?",
+        "words that are likely; raises the recognition of short commands",
+    )
+    min_confidence: float = setting(
+        0.3, "mean word probability below which nothing was understood", minimum=0.0, maximum=1.0
+    )
+    max_no_speech: float = setting(
+        0.6, "Whisper's probability of no speech above which a doubtful text is dropped", minimum=0.0, maximum=1.0
+    )
+    max_compression: float = setting(
+        2.4, "compression ratio above which a text is taken for a repetition", minimum=1.0, maximum=20.0
+    )
+    queue: int = setting(4, "utterances that may wait", minimum=1, maximum=100)
+
+
+@dataclass(frozen=True)
+class ToolDetectorSettings:
+    """Which detector decides."""
+
+    detector: str = setting("keywords", "how a tool call is found", choices=("keywords",))
+    patterns_file: str = setting("", "patterns of the keywords detector; empty is the package's config/keywords.yaml")
+    queue: int = setting(8, "transcripts that may wait", minimum=1, maximum=100)
+
+
+@dataclass(frozen=True)
+class ToolServerSettings:
+    """Which tools may run."""
+
+    tools_file: str = setting("", "the tools; empty is the package's config/tools.yaml")
+    allowed: list[str] = setting(["*"], "names of the tools that may run; * is all of the file")
+    timeout: float = setting(3.0, "s that a tool may take", minimum=0.1, maximum=600.0)
+    queue: int = setting(8, "decisions that may wait", minimum=1, maximum=100)
+
+
+@dataclass(frozen=True)
+class PanTiltSettings:
+    """The head: joints, signs, limits. The defaults are those of pan_tilt_sim."""
+
+    pan_joint: str = setting("head_pan_joint", "name of the joint that turns the head to the left and right")
+    tilt_joint: str = setting("head_tilt_joint", "name of the joint that nods")
+    pan_sign: float = setting(1.0, "1 when the joint counts to the left (REP-103), -1 when to the right")
+    tilt_sign: float = setting(1.0, "1 when the joint counts downwards (REP-103), -1 when upwards")
+    pan_min: float = setting(-1.57, "rad, furthest to the right", minimum=-6.3, maximum=6.3)
+    pan_max: float = setting(1.57, "rad, furthest to the left", minimum=-6.3, maximum=6.3)
+    tilt_min: float = setting(-0.79, "rad, furthest up", minimum=-6.3, maximum=6.3)
+    tilt_max: float = setting(0.79, "rad, furthest down", minimum=-6.3, maximum=6.3)
+    max_speed: float = setting(1.5, "rad/s of each joint", minimum=0.01, maximum=20.0)
+    max_acceleration: float = setting(4.0, "rad/s² of each joint", minimum=0.01, maximum=200.0)
+    joint_states_timeout: float = setting(
+        0.5, "s after which joint states are stale and commands are refused", minimum=0.05, maximum=60.0
+    )
+
+
+@dataclass(frozen=True)
+class PanTiltSimSettings:
+    """The stand-in for the head's controller and motors."""
+
+    pan_joint: str = setting("head_pan_joint", "name of the first joint")
+    tilt_joint: str = setting("head_tilt_joint", "name of the second joint")
+    rate: float = setting(50.0, "Hz of the joint states", minimum=1.0, maximum=1000.0)
+
+
+@dataclass(frozen=True)
+class DialogueSettings:
+    """What answers, and with which voice."""
+
+    engine: str = setting("lite", "what makes the reply", choices=("lite",))
+    language_model: str = setting(
+        "", "a GGUF file for small talk (needs scripts/setup --extra language-model); empty answers from a short list"
+    )
+    synthesizer: str = setting("piper", "what speaks", choices=("piper",))
+    voice: str = setting("bundled", "a Piper voice (.onnx), or bundled: the voice that is installed")
+    decision_timeout: float = setting(
+        8.0, "s to wait for the tool decision before saying that it failed", minimum=0.1, maximum=600.0
+    )
+    result_timeout: float = setting(
+        5.0, "s to wait for each tool result before saying that it failed", minimum=0.1, maximum=600.0
+    )
+    queue: int = setting(4, "turns that may wait", minimum=1, maximum=100)
+
+
+@dataclass(frozen=True)
+class AudioPlayerSettings:
+    """Where the robot's voice goes."""
+
+    sink: str = setting(
+        "sound_card", "sound_card, sound_card:NAME_OR_INDEX, wav:FOLDER (one file a reply), or none (timed, unheard)"
+    )
+    reconnect_period: float = setting(1.0, "s between tries to open a lost device", minimum=0.1, maximum=60.0)

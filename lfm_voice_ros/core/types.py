@@ -1,0 +1,94 @@
+"""What travels through the assistant, without ROS. Each type has a message of the same name in msg/.
+
+Times are seconds as float, from one clock: that of the node's ROS time. Sound is float32 mono in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Mono sound, shape (samples,), full scale [-1, 1].
+Samples = NDArray[np.float32]
+
+#: A value that JSON can carry; tool arguments and results are made of these.
+Json = Any
+
+#: The rate in Hz at which everything listens: Silero VAD and Whisper take nothing else.
+SAMPLE_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What a person said between two silences."""
+
+    utterance_id: str
+    samples: Samples
+    sample_rate: int
+    start: float  # s, first sample, pre-roll included
+    speech_start: float  # s, first voiced sample
+    speech_end: float  # s, end of the last voiced sample
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The words of an utterance; an empty text says that nothing was understood."""
+
+    text: str
+    confidence: float = 1.0  # mean probability of the words, [0, 1]
+    language: str = "en"  # ISO 639-1
+    rejection: str = ""  # why the text is empty
+    failed: bool = False  # the transcriber itself failed
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool and what to call it with."""
+
+    name: str
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ToolDecision:
+    """Which tools an utterance asks for, in the order in which they were asked for."""
+
+    calls: tuple[ToolCall, ...]
+    detector: str
+    confidence: float = 1.0  # [0, 1]
+
+
+class ToolStatus(IntEnum):
+    """What became of a call; the numbers are those of msg/ToolResult.msg."""
+
+    SUCCEEDED = 0
+    FAILED = 1
+    REJECTED = 2
+    TIMED_OUT = 3
+    CANCELED = 4
+
+
+@dataclass(frozen=True)
+class ToolResult:
+    """What became of one call, as data and as the sentence that says it."""
+
+    call: ToolCall
+    status: ToolStatus
+    speech: str
+    data: Mapping[str, Json] = field(default_factory=dict)
+    error: str = ""
+    index: int = 0
+    total: int = 1
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the robot answers."""
+
+    text: str
+    source: str  # "tools", "small_talk", "language_model" or "error"

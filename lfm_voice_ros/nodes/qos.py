@@ -1,0 +1,23 @@
+"""The QoS profiles, each with its reason."""
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+#: Streams of sound: a lost chunk is a lost syllable, and two seconds of backlog are more than anybody wants to hear.
+AUDIO = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
+
+#: Things that happen once: utterances, transcripts, decisions, results, replies, interrupts.
+EVENT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.RELIABLE)
+
+#: Trajectories: only the newest counts.
+COMMAND = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+#: Joint states, as joint_state_broadcaster offers them; only the newest counts.
+JOINT_STATES = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+#: States that a late-comer must know at once.
+STATE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
