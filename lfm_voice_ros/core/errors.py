@@ -5,6 +5,7 @@ VoiceError
 ├── ResourceError        a model, a device or a service is missing: the node says so and goes on without it
 ├── AudioError           this sound can't be used: it is dropped, the next may be fine
 └── ToolError            a tool could not do what was asked: the result says why
+    └── ToolTimeout      it did not answer in time
 """
 
 
@@ -26,3 +27,7 @@ class AudioError(VoiceError):
 
 class ToolError(VoiceError):
     """A tool could not do what was asked."""
+
+
+class ToolTimeout(ToolError):
+    """A tool did not answer in time."""

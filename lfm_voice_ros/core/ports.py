@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from lfm_voice_ros.core.types import Reply, Samples, ToolDecision, ToolResult, Transcript
+from lfm_voice_ros.core.types import HeadMove, Reply, Samples, ToolDecision, ToolResult, Transcript
 
 #: Seconds on a clock that never jumps.
 Clock = Callable[[], float]
@@ -106,3 +106,16 @@ class AudioSink(Protocol):
 
     def stop(self) -> None:
         """Close within a second. Safe to call twice."""
+
+
+class Head(Protocol):
+    """The pan/tilt head. May be called from one worker, never from the thread that serves ROS callbacks."""
+
+    def move(self, motion: str, pan: float, tilt: float, append: bool) -> HeadMove:
+        """Begin a motion of srv/MoveHead (rad, NaN leaves a joint alone); returns when it has begun.
+
+        Raises ToolError when the head refuses, ToolTimeout when it doesn't answer in time.
+        """
+
+    def position(self) -> tuple[float, float]:
+        """Pan and tilt in rad. Raises ToolError when they are unknown."""

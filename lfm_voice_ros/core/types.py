@@ -92,3 +92,16 @@ class Reply:
 
     text: str
     source: str  # "tools", "small_talk", "language_model" or "error"
+
+
+@dataclass(frozen=True)
+class HeadMove:
+    """A motion that the head has begun: the target really applied, and how far that is from where it was."""
+
+    pan: float  # rad, positive to the left
+    tilt: float  # rad, positive down
+    pan_change: float  # rad
+    tilt_change: float  # rad
+    pan_limited: bool  # more pan was asked for than the head has
+    tilt_limited: bool
+    duration: float  # s until the motion ends

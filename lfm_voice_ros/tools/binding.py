@@ -1,0 +1,30 @@
+"""What a tool does when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lfm_voice_ros.core.types import Json
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What running a tool gave."""
+
+    kind: str = "done"  # which of the tool's sentences says it: done, limited or at_limit
+    data: Mapping[str, Json] = field(default_factory=dict)  # for programs
+    words: Mapping[str, str] = field(default_factory=dict)  # the fields of the sentence
+
+
+class Binding(Protocol):
+    """Runs a tool with arguments that fit its schema."""
+
+    words: frozenset[str]  # the fields that it gives to sentences
+
+    def run(self, arguments: Mapping[str, Json], append: bool) -> Outcome:
+        """Do it; ``append`` says that it follows another call of the same sentence.
+
+        Raises ToolError when it can't be done, ToolTimeout when nothing answered in time.
+        """

@@ -1,0 +1,131 @@
+"""The registry: which tools there are, what they take, what they say. Read from config/tools.yaml."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from lfm_voice_ros.core.errors import ConfigurationError, ToolError
+from lfm_voice_ros.core.types import Json, ToolCall
+
+#: What a file of tools must look like; what the bindings mean is checked where they are made.
+_FILE_SCHEMA: Mapping[str, Json] = {
+    "type": "object",
+    "required": ["tools"],
+    "additionalProperties": False,
+    "properties": {
+        "tools": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["name", "description", "parameters", "binding", "says"],
+                "additionalProperties": False,
+                "properties": {
+                    "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"},
+                    "description": {"type": "string", "minLength": 1},
+                    "parameters": {"type": "object"},
+                    "binding": {"type": "object", "minProperties": 1},
+                    "says": {
+                        "type": "object",
+                        "required": ["done", "failed"],
+                        "additionalProperties": False,
+                        "properties": {
+                            outcome: {"type": "string", "minLength": 1}
+                            for outcome in ("done", "limited", "at_limit", "failed")
+                        },
+                    },
+                },
+            },
+        }
+    },
+}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One entry of the file."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Json]  # JSON schema of the arguments
+    binding: Mapping[str, Json]
+    says: Mapping[str, str]  # sentence by outcome
+
+    def sentence(self, outcome: str, fields: Mapping[str, Json]) -> str:
+        """The sentence for an outcome (done, limited, at_limit, failed), its fields filled in."""
+        return self.says.get(outcome, self.says["done"]).format_map(fields)
+
+    def fields(self) -> set[str]:
+        """The names of the fields that its sentences use."""
+        formatter = string.Formatter()
+        return {name for text in self.says.values() for _, name, _, _ in formatter.parse(text) if name is not None}
+
+
+class Registry:
+    """The tools by name. Iterating gives them in the file's order."""
+
+    def __init__(self, tools: Sequence[Tool], allowed: Sequence[str] = ("*",)) -> None:
+        """Raises ConfigurationError when ``allowed`` names a tool that there isn't; ``*`` stands for all."""
+        self._tools = {tool.name: tool for tool in tools}
+        unknown = sorted(set(allowed) - set(self._tools) - {"*"})
+        if unknown:
+            raise ConfigurationError(
+                f"`allowed` names tools that don't exist: {', '.join(unknown)}; there are: {', '.join(self._tools)}"
+            )
+        self._allowed = set(self._tools) if "*" in allowed else set(allowed)
+
+    @classmethod
+    def from_file(cls, path: Path, allowed: Sequence[str] = ("*",)) -> Registry:
+        """Read a file of tools. Raises ConfigurationError that names the file and the place."""
+        try:
+            content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigurationError(f"the tools can't be read: {exc}") from exc
+        except yaml.YAMLError as exc:
+            raise ConfigurationError(f"{path} is not YAML: {' '.join(str(exc).split())}") from exc
+        try:
+            jsonschema.validate(content, _FILE_SCHEMA)
+        except jsonschema.ValidationError as exc:
+            place = "/".join(str(part) for part in exc.absolute_path)
+            raise ConfigurationError(f"{path}: {place or 'the file'}: {exc.message}") from exc
+        tools = [Tool(**entry) for entry in content["tools"]]
+        for tool in tools:
+            if sum(other.name == tool.name for other in tools) > 1:
+                raise ConfigurationError(f"{path}: there are two tools named {tool.name}")
+            _check_tool(tool, path)
+        return cls(tools, allowed)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return (tool for tool in self._tools.values() if tool.name in self._allowed)
+
+    def check(self, call: ToolCall) -> Tool:
+        """The tool of a call. Raises ToolError when it is unknown, not allowed, or its arguments don't fit."""
+        tool = self._tools.get(call.name)
+        if tool is None:
+            raise ToolError(f"there is no tool named {call.name}")
+        if call.name not in self._allowed:
+            raise ToolError(f"the tool {call.name} is not allowed on this robot")
+        problems = list(jsonschema.Draft202012Validator(tool.parameters).iter_errors(dict(call.arguments)))
+        if problems:
+            problem = min(problems, key=lambda each: len(each.absolute_path))
+            where = ".".join(str(part) for part in problem.absolute_path)
+            raise ToolError(f"{where or call.name}: {problem.message}")
+        return tool
+
+
+def _check_tool(tool: Tool, path: Path) -> None:
+    try:
+        jsonschema.Draft202012Validator.check_schema(tool.parameters)
+    except jsonschema.SchemaError as exc:
+        raise ConfigurationError(f"{path}: the parameters of {tool.name} are no JSON schema: {exc.message}") from exc
+    try:
+        tool.fields()
+    except ValueError as exc:
+        raise ConfigurationError(f"{path}: a sentence of {tool.name} has unpaired braces: {exc}") from exc
