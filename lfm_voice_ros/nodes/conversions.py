@@ -98,7 +98,7 @@ def call_to_msg(call: ToolCall) -> ToolCallMsg:
 
 def call_from_msg(msg: ToolCallMsg) -> ToolCall:
     """From the message. Raises ValueError when the arguments are not a JSON object."""
-    arguments = json.loads(msg.arguments_json or "{}")
+    arguments = json.loads(msg.arguments_json or "{}", parse_constant=_refuse_constant)
     if not isinstance(arguments, dict):
         raise ValueError(f"the arguments of '{msg.name}' are not a JSON object: {msg.arguments_json}")
     return ToolCall(msg.name, arguments)
@@ -141,3 +141,8 @@ def result_from_msg(msg: ToolResultMsg) -> ToolResult:
         index=msg.index,
         total=msg.total,
     )
+
+
+def _refuse_constant(name: str) -> None:
+    # Python's reader takes NaN and Infinity, which JSON doesn't have and no range check stops.
+    raise ValueError(f"{name} is not JSON")

@@ -65,7 +65,7 @@ class HeadMotion:
         return Outcome(
             kind="done" if not limited else "limited" if moved >= _SMALLEST_DEGREES else "at_limit",
             data={**_degrees(move.pan, move.tilt), "moved_degrees": round(moved, 1), "limited": limited},
-            words={"moved": spell(moved), "position": describe(move)},
+            words={"moved": _amount(math.radians(moved)), "position": describe(move)},
         )
 
 
@@ -115,7 +115,7 @@ def describe_angles(pan: float, tilt: float) -> str:
 
 
 def _amount(angle: float) -> str:
-    degrees = round(abs(math.degrees(angle)))
+    degrees = round(abs(math.degrees(angle)), 1)
     return f"{spell(degrees)} degree{'' if degrees == 1 else 's'}"
 
 

@@ -1,0 +1,52 @@
+"""tool_detector: decides for each transcript which tools it asks for."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from lfm_voice_ros.core.ports import Detector
+from lfm_voice_ros.core.resources import config_file
+from lfm_voice_ros.core.settings import ToolDetectorSettings
+from lfm_voice_ros.core.types import ToolDecision
+from lfm_voice_ros.detectors.keywords import KeywordDetector
+from lfm_voice_ros.msg import ToolDecision as ToolDecisionMsg
+from lfm_voice_ros.msg import Transcript
+from lfm_voice_ros.nodes import qos
+from lfm_voice_ros.nodes.base import VoiceNode
+from lfm_voice_ros.nodes.conversions import decision_to_msg
+from lfm_voice_ros.nodes.runtime import run
+
+
+class ToolDetector(VoiceNode[ToolDetectorSettings]):
+    """Takes ``transcript``; gives exactly one ``tool_decision`` for each."""
+
+    def __init__(self) -> None:
+        super().__init__("tool_detector", ToolDetectorSettings)
+        patterns = Path(self.settings.patterns_file) if self.settings.patterns_file else config_file("keywords.yaml")
+        self._detector: Detector = KeywordDetector.from_file(patterns)
+        self._transcripts = self.add_worker("detector", self._decide, self.settings.queue)
+        self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
+        self.create_subscription(Transcript, "transcript", self._on_transcript, qos.EVENT)
+        self.health.value("detector", self._detector.name)
+
+    def _on_transcript(self, msg: Transcript) -> None:
+        if not self._transcripts.put(msg):
+            self.trouble("queue", "transcripts come faster than they are decided; some were taken for no command")
+            self._publish(ToolDecision((), self._detector.name, 0.0), msg.utterance_id)
+        else:
+            self.well("queue")
+
+    def _decide(self, msg: Transcript) -> None:
+        began = time.monotonic()
+        decision = self._detector.detect(msg.text) if msg.text else ToolDecision((), self._detector.name)
+        self.health.value("last decision took ms", round(1e3 * (time.monotonic() - began), 1))
+        self._publish(decision, msg.utterance_id)
+
+    def _publish(self, decision: ToolDecision, utterance_id: str) -> None:
+        self._decisions.publish(decision_to_msg(decision, utterance_id, self.header()))
+
+
+def main() -> int:
+    """Run the node."""
+    return run([ToolDetector])
