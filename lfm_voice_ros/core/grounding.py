@@ -1,0 +1,33 @@
+"""Keeps replies true: after tool calls they are made of the tools' own results; otherwise they may not claim an act."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from lfm_voice_ros.core.types import Reply, ToolResult
+
+_VERBS = r"(?:look|turn|mov|pan|tilt|rotat|nod|shak|cent(?:e)?r|stop|fac|sweep|scan|rais|lower)\w*"
+#: What only a tool can make true: "I am turning…", "I've moved…", a sentence that begins with "Looking left", a time.
+_CLAIMS = re.compile(
+    rf"\bI(?:['’](?:m|ll|ve)| am| will| have| just|)\s+(?:\w+\s+){{0,2}}?{_VERBS}\b"
+    r"|(?:^|[.!?]\s+)(?:Okay,? |OK,? |Sure,? )?(?:look|turn|mov|pan|tilt|rotat|nodd|shak|center|stopp|fac)ing\b"
+    r"|\b\d{1,2}[:.]\d{2}\b|\bo['’]clock\b|\b\d{1,2}\s?[ap]\.?m\b",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+
+
+def compose(results: Sequence[ToolResult]) -> Reply:
+    """The reply after tool calls: what each result says, in order. Calls that were canceled say nothing."""
+    return Reply(" ".join(result.speech for result in results if result.speech), "tools")
+
+
+def claims_an_act(text: str) -> bool:
+    """Whether a text says that the robot moved or what time it is, which no reply without a tool may say."""
+    return _CLAIMS.search(text) is not None
+
+
+def sentences(text: str) -> list[str]:
+    """Split a reply into the sentences that are spoken one by one."""
+    return [sentence for sentence in _SENTENCE_END.split(text.strip()) if sentence]

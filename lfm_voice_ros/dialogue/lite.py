@@ -1,0 +1,59 @@
+"""The lite engine: replies composed from tool results, small talk from a list or a small language model."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.core.grounding import claims_an_act, compose
+from lfm_voice_ros.core.types import Reply, ToolResult, Transcript
+from lfm_voice_ros.dialogue.small_talk import SmallTalk
+
+_log = logging.getLogger(__name__)
+
+_SYSTEM = (
+    "The robot has a camera head. It answers in one short, friendly, honest sentence. It talks only; it never says "
+    "that it moves, sees or does something."
+)
+_REMEMBERED_TURNS = 4
+_MAX_TOKENS = 48
+
+
+class AnswersText(Protocol):
+    """A language model, as backends/language_model.py has one."""
+
+    def answer(self, system: str, turns: Sequence[tuple[str, str]], text: str, max_tokens: int) -> str:
+        """Take the rules, past pairs of (person, robot) and what the person says; give the answer."""
+
+
+class LiteEngine:
+    """Port DialogueEngine. Without a language model it needs nothing but the small talk."""
+
+    name = "lite"
+
+    def __init__(self, small_talk: SmallTalk, language_model: AnswersText | None = None) -> None:
+        self._small_talk = small_talk
+        self._language_model = language_model
+        self._turns: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_TURNS)
+
+    def reply(self, transcript: Transcript, results: tuple[ToolResult, ...]) -> Reply:
+        """After tool calls what they say; otherwise an answer that claims no act."""
+        if results:
+            return compose(results)
+        if self._language_model is None:
+            return Reply(self._small_talk.answer(transcript.text), "small_talk")
+        try:
+            text = self._language_model.answer(_SYSTEM, list(self._turns), transcript.text, _MAX_TOKENS)
+        except ResourceError as exc:
+            _log.warning("the language model failed, small talk comes from the list: %s", exc)
+            return Reply(self._small_talk.answer(transcript.text), "small_talk")
+        if not text or claims_an_act(text):
+            return Reply(self._small_talk.excuse(), "small_talk")
+        return Reply(text, "language_model")
+
+    def heard(self, transcript: Transcript, reply: str) -> None:
+        """Remember the turn as it was heard."""
+        self._turns.append((transcript.text, reply))
