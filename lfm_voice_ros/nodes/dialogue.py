@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from lfm_voice_ros.backends import load_synthesizer
@@ -34,7 +36,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
     """Takes what belongs to a turn; gives ``reply``, ``audio/output`` and, when it is over, ``turn_metrics``.
 
     The book of turns belongs to the callbacks' thread; the worker makes replies and sound from turns handed to it and
-    writes nothing into them but ``reply``, ``times`` and ``spoken_until``.
+    writes nothing into them but ``reply``, ``times``, ``interrupted`` and ``spoken_until``.
     """
 
     def __init__(self) -> None:
@@ -45,7 +47,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._synthesizer: Synthesizer | None = None
         self._canceled = threading.Event()
         self._answering = ""  # the utterance that the worker answers
-        self._turns = self.add_worker("answer", self._answer, self.settings.queue)
+        self._jobs = self.add_worker("answer", _call, self.settings.queue)
         self._replies = self.create_publisher(ReplyMsg, "reply", qos.EVENT)
         self._sound = self.create_publisher(SpeechAudio, "audio/output", qos.AUDIO)
         self._metrics = self.create_publisher(TurnMetrics, "turn_metrics", qos.EVENT)
@@ -60,7 +62,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
     def open(self) -> None:
         """Load the voice and the language model in the worker."""
         self.trouble("loading", "loading the voice", Level.WARN)
-        self._turns.put(None)
+        self._jobs.put(self._load)
 
     def _on_utterance(self, msg: Utterance) -> None:
         self._book.utterance(msg.utterance_id, to_seconds(msg.speech_end), self.now())
@@ -106,7 +108,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
             # No player reports: the person can't have heard it, but for the talk it counts as said.
             self._close(turn, heard=turn.reply)
         for turn in self._book.ready(self.now()):
-            if self._turns.put(turn):
+            if self._jobs.put(partial(self._answer, turn)):
                 self.well("queue")
             else:
                 self.trouble("queue", "turns come faster than they are answered; some were not answered")
@@ -116,7 +118,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
     def _close(self, turn: Turn, heard: str) -> None:
         self._book.close(turn.utterance_id)
         if turn.transcript is not None:
-            self._engine.heard(turn.transcript, heard)
+            self._jobs.put(partial(self._remember, turn.transcript, heard))
         self._publish_metrics(turn)
 
     def _publish_metrics(self, turn: Turn) -> None:
@@ -134,10 +136,10 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     # What follows runs in the worker.
 
-    def _answer(self, turn: Turn | None) -> None:
-        if turn is None:
-            self._load()
-            return
+    def _remember(self, transcript: Transcript, heard: str) -> None:
+        self._engine.heard(transcript, heard)
+
+    def _answer(self, turn: Turn) -> None:
         self._canceled.clear()
         self._answering = turn.utterance_id
         reply = self._reply(turn)
@@ -172,6 +174,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
                 for piece in self._synthesizer.synthesize(sentence):
                     for chunk in _chunks(piece, round(_CHUNK * rate)):
                         if self._canceled.is_set():
+                            turn.interrupted = True
                             return seconds
                         self._publish_sound(turn, sequence, chunk, rate, label)
                         turn.times.setdefault("first_audio", self.now())
@@ -210,6 +213,10 @@ class Dialogue(VoiceNode[DialogueSettings]):
                 self.trouble("engine", f"small talk comes from the short list: {exc}", Level.WARN)
         self.health.value("engine", self._engine.name)
         self.well("loading")
+
+
+def _call(job: Callable[[], None]) -> None:
+    job()
 
 
 def _language_model(path: Path) -> AnswersText:

@@ -1,0 +1,123 @@
+"""Start the voice assistant: one process a node, or all in one with composed:=true."""
+
+import os
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, GroupAction, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node, PushRosNamespace
+
+NODES = ("audio_capture", "transcriber", "tool_detector", "tool_server", "pan_tilt", "dialogue", "audio_player")
+
+#: Launch argument: the parameter that it sets, as (node, parameter). Empty leaves the parameter file's value.
+PARAMETERS = {
+    "tools": ("tool_detector", "detector"),
+    "dialogue": ("dialogue", "engine"),
+    "audio_source": ("audio_capture", "source"),
+    "audio_sink": ("audio_player", "sink"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments; the nodes are made when their values are known."""
+    params_file = os.path.join(get_package_share_directory("lfm_voice_ros"), "config", "assistant.yaml")
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "tools",
+                default_value="",
+                description="How tool calls are found: keywords (patterns on the transcript). "
+                "Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "dialogue",
+                default_value="",
+                description="What makes the replies: lite (composed from tool results, spoken by Piper). "
+                "Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "audio_source",
+                default_value="",
+                description="Where the person is heard: sound_card, sound_card:NAME_OR_INDEX (`lfm-voice devices` "
+                "lists them), wav:FILE, or topic (audio/external). Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "audio_sink",
+                default_value="",
+                description="Where the robot speaks: sound_card, sound_card:NAME_OR_INDEX, wav:FOLDER (one file a "
+                "reply), or none. Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "head",
+                default_value="sim",
+                choices=["sim", "external"],
+                description="sim: a simulated head. external: the robot's own joint trajectory controller on "
+                "head_controller/joint_trajectory and joint_states.",
+            ),
+            DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and topics."),
+            DeclareLaunchArgument(
+                "params_file",
+                default_value=params_file,
+                description="Parameters of all nodes; copy the default one and change it.",
+            ),
+            DeclareLaunchArgument(
+                "composed",
+                default_value="false",
+                choices=["true", "false"],
+                description="true: all nodes in one process.",
+            ),
+            OpaqueFunction(function=_nodes),
+        ]
+    )
+
+
+def _nodes(context: LaunchContext) -> list:
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    chosen = {
+        target: value(argument) for argument, target in PARAMETERS.items() if value(argument)
+    }  # (node, parameter): value
+    names = list(NODES) + (["pan_tilt_sim"] if value("head") == "sim" else [])
+    if value("composed") == "true":
+        overrides = [
+            argument
+            for (node, parameter), setting in chosen.items()
+            for argument in ("-p", f"{node}:{parameter}:={setting}")
+        ]
+        nodes = [
+            Node(
+                package="lfm_voice_ros",
+                executable="assistant",
+                output="screen",
+                arguments=["--head", value("head")],
+                ros_arguments=["--params-file", value("params_file"), *overrides],
+            )
+        ]
+    else:
+        nodes = [
+            Node(
+                package="lfm_voice_ros",
+                executable=name,
+                name=name,
+                output="screen",
+                parameters=[
+                    value("params_file"),
+                    {parameter: setting for (node, parameter), setting in chosen.items() if node == name},
+                ],
+            )
+            for name in names
+        ]
+    # A node that ends, ends because its configuration is wrong: an assistant without it would only be silent.
+    endings = [
+        RegisterEventHandler(
+            OnProcessExit(
+                target_action=node, on_exit=[EmitEvent(event=Shutdown(reason="a node of the assistant has ended"))]
+            )
+        )
+        for node in nodes
+    ]
+    return [GroupAction([PushRosNamespace(value("namespace")), *nodes]), *endings]

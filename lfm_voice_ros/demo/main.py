@@ -1,0 +1,228 @@
+"""`lfm-voice demo`: the whole assistant as separate processes, spoken to, watched, and drawn."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rclpy
+import soxr
+import yaml
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.text import Text
+
+from lfm_voice_ros.backends import load_synthesizer
+from lfm_voice_ros.backends.wav_file import read_wav
+from lfm_voice_ros.core.domain import claim_domain
+from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError
+from lfm_voice_ros.core.resources import config_file
+from lfm_voice_ros.core.settings import PanTiltSettings
+from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
+from lfm_voice_ros.demo.observer import Observer
+from lfm_voice_ros.demo.person import Person
+from lfm_voice_ros.demo.picture import draw
+from lfm_voice_ros.demo.processes import Processes
+from lfm_voice_ros.demo.report import latency_table, write_json, write_page
+
+_NODES = (
+    "audio_capture",
+    "transcriber",
+    "tool_detector",
+    "tool_server",
+    "pan_tilt",
+    "pan_tilt_sim",
+    "dialogue",
+    "audio_player",
+)
+_READY_TIMEOUT = 90.0  # s; a slow board loads Whisper and Piper in this time
+_TURN_TIMEOUT = 30.0  # s from the end of a recording to the end of its turn
+_HEARING_TIMEOUT = 3.0  # s from the end of a recording to its utterance; after that there was no speech in it
+_MARGIN = 3.0  # s that handing over a recording may take longer than the recording
+_COLORS = {"person": "cyan", "decided": "green", "head": "magenta", "said": "yellow", "warning": "red", "error": "red"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that the person says."""
+
+    label: str
+    samples: Samples  # 16 kHz
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--wav", nargs="+", type=Path, metavar="FILE", help="speak these recordings, a turn each")
+    source.add_argument("--mic", action="store_true", help="listen to the microphone and use the speaker; ends on ^C")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the turns as data")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        default=Path("demo_output"),
+        help="where the picture, the page, the replies and the logs go (default: %(default)s)",
+    )
+    parser.add_argument("--params-file", type=Path, metavar="FILE", help="parameters of the nodes")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo; give the exit code. Raises ConfigurationError, ResourceError."""
+    console = Console(highlight=False)
+    lines = [] if arguments.mic else _recordings(arguments.wav) if arguments.wav else _conversation()
+    if not lines and not arguments.mic:
+        raise ResourceError("none of the recordings can be used")
+    output: Path = arguments.output.absolute()
+    replies = output / "replies"
+    try:
+        replies.mkdir(parents=True, exist_ok=True)
+        for old in replies.glob("*.wav"):
+            old.unlink()
+    except OSError as exc:
+        raise ResourceError(f"the folder {output} can't be written: {exc}") from exc
+    params_file: Path = arguments.params_file or config_file("assistant.yaml")
+    with claim_domain() as domain, _interruptible() as interrupted:
+        os.environ["ROS_DOMAIN_ID"] = str(domain)
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        console.print(f"Starting {len(_NODES)} nodes (ROS domain {domain}); their logs are in {output / 'logs'}")
+        with Processes(params_file.absolute(), output / "logs") as processes, _observer(console) as observer:
+            for node in _NODES:
+                processes.start(node, _parameters(node, arguments.mic, replies))
+            _await_ready(observer, processes, interrupted)
+            if arguments.mic:
+                console.print("Speak; ^C ends. “Look to the left”, “What time is it?”")
+                while not interrupted.wait(0.5):
+                    processes.check()
+            else:
+                _hold_conversation(observer, processes, lines, interrupted)
+    recording = observer.recording
+    for turn in recording.turns.values():
+        recording.note_head_latency(turn)
+    picture, page = output / "demo.png", output / "demo.html"
+    draw(recording, picture)
+    write_page(recording, picture, replies, page)
+    console.print()
+    console.print(latency_table(recording))
+    if arguments.json:
+        try:
+            write_json(recording, arguments.json)
+        except OSError as exc:
+            raise ResourceError(f"{arguments.json} can't be written: {exc}") from exc
+    console.print(f"Picture: {picture}\nPage:    {page}\nReplies: {replies}")
+    return 0
+
+
+def _conversation() -> list[Line]:
+    path = config_file("demo.yaml")
+    try:
+        texts: Sequence[str] = yaml.safe_load(path.read_text(encoding="utf-8"))["person"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as exc:
+        raise ConfigurationError(f"{path} needs a list `person` of sentences: {exc}") from exc
+    voice = load_synthesizer("piper", "bundled")
+    lines = []
+    for text in texts:
+        spoken = np.concatenate(list(voice.synthesize(text)))
+        lines.append(Line(text, soxr.resample(spoken, voice.sample_rate, SAMPLE_RATE)))
+    return lines
+
+
+def _recordings(paths: Sequence[Path]) -> list[Line]:
+    lines = []
+    for path in paths:
+        try:
+            lines.append(Line(path.name, read_wav(path)))
+        except AudioError as exc:
+            print(f"lfm-voice demo: {exc}", file=sys.stderr)
+    return lines
+
+
+def _parameters(node: str, microphone: bool, replies: Path) -> dict[str, str]:
+    if node == "audio_capture":
+        return {"source": "sound_card" if microphone else "topic"}
+    if node == "audio_player":
+        return {"sink": "sound_card" if microphone else f"wav:{replies}"}
+    return {}
+
+
+def _await_ready(observer: Observer, processes: Processes, interrupted: threading.Event) -> None:
+    waited = 0.0
+    while not observer.wait(lambda: observer.ready(_NODES), timeout=0.5):
+        processes.check()
+        waited += 0.5
+        if interrupted.is_set():
+            raise ResourceError("interrupted")
+        if waited > _READY_TIMEOUT:
+            late = [node for node in _NODES if observer.statuses.get(node, (0, "loading"))[1].startswith("loading")]
+            raise ResourceError(f"not ready after {_READY_TIMEOUT:.0f} s: {', '.join(late) or 'DDS discovery'}")
+
+
+def _hold_conversation(
+    observer: Observer, processes: Processes, lines: Sequence[Line], interrupted: threading.Event
+) -> None:
+    person = Person(observer.speak, observer.now)
+    person.start()
+    try:
+        for line in lines:
+            known = len(observer.recording.turns)
+            observer.event("person", line.label)
+            person.say(line.samples, timeout=_MARGIN)
+            observer.wait(lambda known=known: len(observer.recording.turns) > known, _HEARING_TIMEOUT)  # type: ignore[misc]
+            before = set(list(observer.recording.turns)[:known])
+            if not observer.wait(observer.at_rest, _TURN_TIMEOUT):
+                observer.event("error", f"the turn was not over after {_TURN_TIMEOUT:.0f} s")
+            observer.note_head(set(observer.recording.turns) - before)
+            processes.check()
+            if interrupted.is_set():
+                return
+    finally:
+        person.stop()
+
+
+@contextmanager
+def _observer(console: Console) -> Iterator[Observer]:
+    def tell(at: float, kind: str, text: str) -> None:
+        console.print(Text.assemble(f"{at:6.1f} s  ", (f"{kind:<8}", _COLORS.get(kind, "")), f"  {text}"))
+
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    head = PanTiltSettings()
+    observer = Observer(tell, (head.pan_joint, head.tilt_joint))
+    executor = SingleThreadedExecutor()
+    executor.add_node(observer)
+    spinning = threading.Thread(target=_spin, args=(executor,), name="observer", daemon=True)
+    spinning.start()
+    try:
+        yield observer
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+        spinning.join(2.0)
+        observer.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        return
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    interrupted = threading.Event()
+    handlers: dict[signal.Signals, Callable[..., object] | int | None] = {
+        number: signal.signal(number, lambda *_: interrupted.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield interrupted
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,183 @@
+"""The node that watches a running assistant: it records everything and tells what happens, a line an event."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable, Collection, Sequence
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+
+from lfm_voice_ros.core.types import Samples
+from lfm_voice_ros.demo.record import Recording, Turn
+from lfm_voice_ros.msg import (
+    Audio,
+    HeadState,
+    Playback,
+    Reply,
+    SpeechAudio,
+    ToolDecision,
+    ToolResult,
+    Transcript,
+    TurnMetrics,
+    Utterance,
+)
+from lfm_voice_ros.nodes import qos
+from lfm_voice_ros.nodes.base import to_seconds, to_stamp
+from lfm_voice_ros.nodes.conversions import samples_to_field
+
+_LATENCIES = ("endpoint", "transcript", "decision", "tools", "reply", "first_audio", "playback", "end")
+#: Topics that join two of the assistant's nodes: how many readers each has when all of them have found each other.
+_JOINTS = {"utterance": 2, "transcript": 2, "tool_decision": 2, "tool_result": 1, "audio/output": 1, "playback": 2}
+
+
+class Observer(Node):
+    """Spun in a thread of its own; :meth:`wait` is called from another."""
+
+    def __init__(self, tell: Callable[[float, str, str], None], joints: tuple[str, str]) -> None:
+        """``tell`` gets the seconds since the beginning, the kind of an event and its text."""
+        super().__init__("demo")
+        self.recording = Recording(begin=self.now())
+        self.news = threading.Condition()
+        self.statuses: dict[str, tuple[int, str]] = {}  # level and message of each node
+        self.head: HeadState | None = None
+        self._tell = tell
+        self._joints = joints
+        self._told_head = (math.nan, math.nan)
+        self._person = self.create_publisher(Audio, "audio/external", qos.AUDIO)
+        for topic, kind, react, profile in (
+            ("audio/input", Audio, self._on_input, qos.AUDIO),
+            ("utterance", Utterance, self._on_utterance, qos.EVENT),
+            ("transcript", Transcript, self._on_transcript, qos.EVENT),
+            ("tool_decision", ToolDecision, self._on_decision, qos.EVENT),
+            ("tool_result", ToolResult, self._on_result, qos.EVENT),
+            ("reply", Reply, self._on_reply, qos.EVENT),
+            ("audio/output", SpeechAudio, self._on_speech, qos.AUDIO),
+            ("playback", Playback, self._on_playback, qos.EVENT),
+            ("turn_metrics", TurnMetrics, self._on_metrics, qos.EVENT),
+            ("head/state", HeadState, self._on_head, qos.STATE),
+            ("joint_states", JointState, self._on_joints, qos.AUDIO),
+            ("/diagnostics", DiagnosticArray, self._on_diagnostics, qos.EVENT),
+        ):
+            self.create_subscription(kind, topic, self._noting(react), profile)
+
+    def now(self) -> float:
+        """ROS time in seconds."""
+        return float(self.get_clock().now().nanoseconds) * 1e-9
+
+    def speak(self, samples: Samples, at: float) -> None:
+        """Publish 16 kHz sound of the person, captured at ``at`` (s). May be called from any thread."""
+        msg = Audio(sample_rate=16_000, samples=samples_to_field(samples))
+        msg.header.stamp = to_stamp(at)
+        self._person.publish(msg)
+
+    def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait until ``condition`` holds; it is tried at every message. False after ``timeout`` seconds."""
+        with self.news:
+            return self.news.wait_for(condition, timeout)
+
+    def ready(self, nodes: Sequence[str]) -> bool:
+        """Whether all nodes have loaded what they need, or said why not, and have found each other."""
+        return all(
+            node in self.statuses and not self.statuses[node][1].startswith("loading") for node in nodes
+        ) and all(self.count_subscribers(topic) > readers for topic, readers in _JOINTS.items())
+
+    def at_rest(self) -> bool:
+        """Whether every turn is closed and the head stands still."""
+        return all(turn.closed for turn in self.recording.turns.values()) and not (self.head and self.head.moving)
+
+    def note_head(self, utterance_ids: Collection[str]) -> None:
+        """Note where the head is after these turns."""
+        with self.news:
+            if self.head and not self.head.stale:
+                for utterance_id in utterance_ids:
+                    pan, tilt = math.degrees(self.head.pan), math.degrees(self.head.tilt)
+                    self.recording.turns[utterance_id].head = (pan, tilt)
+
+    def _noting(self, react: Callable[..., None]) -> Callable[..., None]:
+        def note(msg: object) -> None:
+            with self.news:
+                react(msg)
+                self.news.notify_all()
+
+        return note
+
+    def event(self, kind: str, text: str) -> None:
+        """Tell an event that happens now."""
+        self._tell(self.now() - self.recording.begin, kind, text)
+
+    def _on_input(self, msg: Audio) -> None:
+        self.recording.heard.append((to_seconds(msg.header.stamp), np.asarray(msg.samples, np.float32)))
+
+    def _on_utterance(self, msg: Utterance) -> None:
+        self.recording.turns[msg.utterance_id] = Turn(
+            msg.utterance_id, to_seconds(msg.header.stamp), to_seconds(msg.speech_start), to_seconds(msg.speech_end)
+        )
+
+    def _on_transcript(self, msg: Transcript) -> None:
+        if turn := self.recording.turns.get(msg.utterance_id):
+            turn.transcript, turn.confidence, turn.rejection = msg.text, msg.confidence, msg.rejection
+            self.event("heard", f"“{msg.text}”  (confidence {msg.confidence:.2f})" if msg.text else msg.rejection)
+
+    def _on_decision(self, msg: ToolDecision) -> None:
+        if (turn := self.recording.turns.get(msg.utterance_id)) and turn.transcript:
+            turn.calls = [(call.name, json.loads(call.arguments_json)) for call in msg.calls]
+            turn.decided_at = to_seconds(msg.header.stamp)
+            self.event("decided", ", ".join(call_text(*call) for call in turn.calls) or "no tool")
+
+    def _on_result(self, msg: ToolResult) -> None:
+        turn = self.recording.turns.get(msg.utterance_id)
+        if turn and msg.error:
+            turn.errors.append(f"{msg.call.name}: {msg.error}")
+            self.event("failed", turn.errors[-1])
+
+    def _on_reply(self, msg: Reply) -> None:
+        if turn := self.recording.turns.get(msg.utterance_id):
+            turn.reply = msg.text
+
+    def _on_speech(self, msg: SpeechAudio) -> None:
+        if turn := self.recording.turns.get(msg.utterance_id):
+            turn.voice.append(np.asarray(msg.samples, np.float32))
+            turn.voice_rate = msg.sample_rate
+
+    def _on_playback(self, msg: Playback) -> None:
+        turn = self.recording.turns.get(msg.utterance_id)
+        if turn and msg.state == Playback.STARTED:
+            turn.voice_start = to_seconds(msg.header.stamp)
+            self.event("said", f"“{turn.reply}”")
+
+    def _on_metrics(self, msg: TurnMetrics) -> None:
+        if turn := self.recording.turns.get(msg.utterance_id):
+            turn.latency = {name: float(getattr(msg, name)) for name in _LATENCIES}
+            turn.interrupted = msg.interrupted
+            turn.closed = True
+
+    def _on_head(self, msg: HeadState) -> None:
+        self.head = msg
+        where = (round(math.degrees(msg.pan)) + 0, round(math.degrees(msg.tilt)) + 0)
+        if not msg.moving and not msg.stale and where != self._told_head:
+            if not math.isnan(self._told_head[0]):
+                self.event("head", f"pan {where[0]:+d}°, tilt {where[1]:+d}°")
+            self._told_head = where
+
+    def _on_joints(self, msg: JointState) -> None:
+        at = dict(zip(msg.name, msg.position, strict=False))
+        if all(joint in at for joint in self._joints):
+            self.recording.joints.append((to_seconds(msg.header.stamp), at[self._joints[0]], at[self._joints[1]]))
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        for status in msg.status:
+            level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
+            before = self.statuses.get(status.name)
+            self.statuses[status.name] = (level, status.message)
+            if level and before != (level, status.message):
+                self.event("warning" if level == 1 else "error", f"{status.name}: {status.message}")
+
+
+def call_text(name: str, arguments: dict[str, object]) -> str:
+    """A call as one reads it: ``pan_left(degrees=30)``."""
+    return f"{name}({', '.join(f'{key}={value}' for key, value in arguments.items())})"

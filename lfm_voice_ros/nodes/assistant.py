@@ -1,0 +1,49 @@
+"""assistant: all nodes in one process, for small boards and for trying out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.utilities import remove_ros_args
+
+from lfm_voice_ros.nodes.audio_capture import AudioCapture
+from lfm_voice_ros.nodes.audio_player import AudioPlayer
+from lfm_voice_ros.nodes.base import VoiceNode
+from lfm_voice_ros.nodes.dialogue import Dialogue
+from lfm_voice_ros.nodes.pan_tilt import PanTilt
+from lfm_voice_ros.nodes.pan_tilt_sim import PanTiltSim
+from lfm_voice_ros.nodes.runtime import run
+from lfm_voice_ros.nodes.tool_detector import ToolDetector
+from lfm_voice_ros.nodes.tool_server import ToolServer
+from lfm_voice_ros.nodes.transcriber import TranscriberNode
+
+
+def main() -> int:
+    """Run all nodes. Parameters go to each by its name: ``--ros-args -p audio_capture:source:=wav:hello.wav``."""
+    parser = argparse.ArgumentParser(
+        prog="assistant",
+        description="The whole voice assistant in one process.",
+        epilog="Parameters: --ros-args --params-file FILE, or -p NODE:PARAMETER:=VALUE.",
+    )
+    parser.add_argument(
+        "--head",
+        choices=("sim", "external"),
+        default="sim",
+        help="sim: a simulated head; external: a robot's own joint trajectory controller",
+    )
+    arguments = parser.parse_args(remove_ros_args(sys.argv)[1:])
+    nodes: list[Callable[[], VoiceNode[Any]]] = [
+        AudioCapture,
+        TranscriberNode,
+        ToolDetector,
+        ToolServer,
+        PanTilt,
+        Dialogue,
+        AudioPlayer,
+    ]
+    if arguments.head == "sim":
+        nodes.append(PanTiltSim)
+    return run(nodes)
