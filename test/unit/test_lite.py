@@ -1,0 +1,106 @@
+"""The lite engine: tools speak for themselves, small talk claims nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
+from lfm_voice_ros.core.resources import config_file
+from lfm_voice_ros.core.types import ToolCall, ToolResult, ToolStatus, Transcript
+from lfm_voice_ros.dialogue.lite import LiteEngine
+from lfm_voice_ros.dialogue.small_talk import SmallTalk
+
+
+class ScriptedModel:
+    """A language model that gives one answer, or fails, and notes what it was asked."""
+
+    def __init__(self, answer: str | ResourceError) -> None:
+        self._answer = answer
+        self.turns: list[tuple[str, str]] = []
+
+    def answer(self, system: str, turns: Sequence[tuple[str, str]], text: str, max_tokens: int) -> str:
+        self.turns = list(turns)
+        if isinstance(self._answer, ResourceError):
+            raise self._answer
+        return self._answer
+
+
+@pytest.fixture
+def small_talk() -> SmallTalk:
+    return SmallTalk.from_file(config_file("small_talk.yaml"))
+
+
+def test_after_a_tool_call_the_results_are_the_reply_whatever_a_language_model_would_say(small_talk: SmallTalk) -> None:
+    engine = LiteEngine(small_talk, ScriptedModel("I did nothing."))
+    done = ToolResult(ToolCall("pan_left"), ToolStatus.SUCCEEDED, "Looking left, thirty degrees.")
+
+    reply = engine.reply(Transcript("look left"), (done,))
+
+    assert (reply.text, reply.source) == ("Looking left, thirty degrees.", "tools")
+
+
+@pytest.mark.parametrize(
+    ("said", "answers"),
+    [
+        ("How are you today?", {"I am fine, thank you.", "All my joints are well, thank you."}),
+        ("Hello robot!", {"Hello.", "Hello, nice to hear you."}),
+        ("Thank you.", {"You are welcome.", "My pleasure."}),
+    ],
+)
+def test_small_talk_answers_take_turns(small_talk: SmallTalk, said: str, answers: set[str]) -> None:
+    engine = LiteEngine(small_talk)
+
+    replies = [engine.reply(Transcript(said), ()) for _ in range(len(answers))]
+
+    assert {reply.text for reply in replies} == answers
+    assert {reply.source for reply in replies} == {"small_talk"}
+
+
+def test_what_it_cannot_talk_about_gets_an_honest_answer(small_talk: SmallTalk) -> None:
+    reply = LiteEngine(small_talk).reply(Transcript("I left my keys on the right side of the table."), ())
+
+    assert "I can turn my head" in reply.text
+
+
+def test_a_language_model_answers_small_talk_and_knows_what_was_heard(small_talk: SmallTalk) -> None:
+    model = ScriptedModel("Blue, like the sky.")
+    engine = LiteEngine(small_talk, model)
+    engine.heard(Transcript("hello"), "Hello.")
+
+    reply = engine.reply(Transcript("What is your favourite colour?"), ())
+
+    assert (reply.text, reply.source) == ("Blue, like the sky.", "language_model")
+    assert model.turns == [("hello", "Hello.")]
+
+
+@pytest.mark.parametrize("answer", ["I am turning left now.", "", ResourceError("broken")])
+def test_a_language_model_that_claims_an_act_or_fails_is_not_repeated(
+    small_talk: SmallTalk, answer: str | ResourceError
+) -> None:
+    reply = LiteEngine(small_talk, ScriptedModel(answer)).reply(Transcript("My cat is asleep."), ())
+
+    assert reply.source == "small_talk"
+    assert reply.text
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("answers: [{pattern: '(', says: [a]}]\notherwise: [b]", "pattern"),
+        ("answers: [{pattern: a, says: []}]\notherwise: [b]", "without an answer"),
+        ("answers: [{pattern: a, says: word}]\notherwise: [b]", "list of sentences"),
+        ("answers: []\notherwise: [I am turning around.]", "claims"),
+        ("answers: []", "otherwise"),
+        ("answers: []\notherwise: [b]\nextra: 1", "extra"),
+        ("- a", "list of small talk"),
+        ("[", "can't be read"),
+    ],
+)
+def test_a_wrong_file_of_small_talk_says_what_is_wrong(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "talk.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigurationError, match=complaint):
+        SmallTalk.from_file(path)
