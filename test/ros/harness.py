@@ -1,0 +1,215 @@
+"""What the tests over DDS are made of: nodes as separate processes, and a probe that talks to them.
+
+Nothing here sleeps: waits end when something happens, or fail at their time-out with what was seen until then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import rclpy
+from ament_index_python.packages import get_package_prefix
+from rclpy.context import Context
+from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+PACKAGE = "lfm_voice_ros"
+RELIABLE = QoSProfile(depth=1000)
+
+Value = TypeVar("Value")
+
+
+class NodeProcess:
+    """An installed executable of the package as a process of its own; it lives from construction to :meth:`stop`.
+
+    ``parameters`` become ``-p name:=value``, ``remappings`` become ``-r from:=to``, ``arguments`` are added as they
+    are. As a context manager it is killed at the end when it still runs.
+    """
+
+    def __init__(
+        self,
+        executable: str,
+        parameters: Mapping[str, Any] | None = None,
+        remappings: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.executable = executable
+        command = [str(Path(get_package_prefix(PACKAGE)) / "lib" / PACKAGE / executable), *arguments, "--ros-args"]
+        for name, value in (parameters or {}).items():
+            command += ["-p", f"{name}:={json.dumps(value)}"]
+        for old, new in (remappings or {}).items():
+            command += ["-r", f"{old}:={new}"]
+        self._lines: list[str] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "RCUTILS_COLORIZED_OUTPUT": "0", **(environment or {})},
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, name=f"{executable}.output", daemon=True)
+        self._reader.start()
+
+    @property
+    def output(self) -> str:
+        """What it has written to standard output and standard error."""
+        with self._news:
+            return "".join(self._lines)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def wait_for_output(self, text: str, timeout: float = 20.0) -> None:
+        """Wait until ``text`` was written; fail after ``timeout`` seconds or when the process has ended without it."""
+        with self._news:
+            self._news.wait_for(lambda: self._ended or text in "".join(self._lines), timeout)
+        assert text in self.output, f"{self.executable} has not written {text!r}; it wrote:\n{self.output}"
+
+    def signal(self, number: Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, timeout: float = 10.0) -> int:
+        """Wait for the end; give the exit code (negative: the signal). Fails after ``timeout`` seconds."""
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.executable} still runs after {timeout} s; it wrote:\n{self.output}") from None
+        self._reader.join(timeout)
+        return code
+
+    def stop(self, number: Signals = SIGTERM, timeout: float = 10.0) -> int:
+        """Ask it to end; give the exit code. Fails after ``timeout`` seconds."""
+        if self.running:
+            self.signal(number)
+        return self.wait(timeout)
+
+    def kill(self) -> None:
+        """End it and what it has started, without asking."""
+        if self.running:
+            os.killpg(self._process.pid, SIGKILL)
+        self.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def _read(self) -> None:
+        pipe = self._process.stdout
+        assert pipe is not None
+        with pipe:
+            for line in pipe:
+                with self._news:
+                    self._lines.append(line)
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+
+class Probe:
+    """A node in the test's process, spun in a thread of its own. Methods are called from the test's thread."""
+
+    def __init__(self, name: str = "probe", namespace: str = "") -> None:
+        self._news = threading.Condition()
+        self._context = Context()
+        rclpy.init(args=[], context=self._context)
+        self._node = Node(name, namespace=namespace, context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._publishers: dict[tuple[str, type], Any] = {}
+        self._clients: dict[tuple[str, type], Any] = {}
+        self._thread = threading.Thread(target=self._spin, name=f"{name}.spin", daemon=True)
+        self._thread.start()
+
+    def now(self) -> float:
+        """ROS time in seconds."""
+        return float(self._node.get_clock().now().nanoseconds) * 1e-9
+
+    def subscribe(self, topic: str, message_type: type, profile: QoSProfile = RELIABLE) -> list[Any]:
+        """Give the list to which each message of the topic is added as it comes."""
+        messages: list[Any] = []
+
+        def receive(message: Any) -> None:
+            with self._news:
+                messages.append(message)
+                self._news.notify_all()
+
+        self._node.create_subscription(message_type, topic, receive, profile)
+        return messages
+
+    def wait_for(self, predicate: Callable[[], Value], timeout: float = 20.0, what: str = "it") -> Value:
+        """Wait until ``predicate`` is true and give its value; it is tried again at every message.
+
+        Fails after ``timeout`` seconds; ``what`` says in the failure what was waited for.
+        """
+        with self._news:
+            value = self._news.wait_for(predicate, timeout)
+        assert value, f"{what} has not happened within {timeout} s"
+        return value
+
+    def publish(
+        self, topic: str, message: Any, profile: QoSProfile = RELIABLE, receivers: int = 1, timeout: float = 20.0
+    ) -> None:
+        """Publish, once at least ``receivers`` subscriptions are matched; fails when they are not in time."""
+        key = (topic, type(message))
+        if key not in self._publishers:
+            matched = PublisherEventCallbacks(matched=lambda _event: self._tell())
+            self._publishers[key] = self._node.create_publisher(type(message), topic, profile, event_callbacks=matched)
+        publisher = self._publishers[key]
+        self.wait_for(lambda: publisher.get_subscription_count() >= receivers, timeout, f"a subscription to {topic}")
+        publisher.publish(message)
+
+    def call(self, service: str, service_type: type, request: Any, timeout: float = 20.0) -> Any:
+        """Call a service; give its response. Fails when the service or the response is not there in time."""
+        key = (service, service_type)
+        if key not in self._clients:
+            self._clients[key] = self._node.create_client(service_type, service)
+        client = self._clients[key]
+        assert client.wait_for_service(timeout), f"the service {service} is not there after {timeout} s"
+        future = client.call_async(request)
+        future.add_done_callback(lambda _future: self._tell())
+        self.wait_for(future.done, timeout, f"the response of {service}")
+        return future.result()
+
+    def close(self) -> None:
+        """End the thread and the node."""
+        self._executor.shutdown(timeout_sec=2.0)
+        self._thread.join(5.0)
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def _spin(self) -> None:
+        while not self._executor._is_shutdown:
+            self._executor.spin_once(timeout_sec=0.2)
+
+    def _tell(self) -> None:
+        with self._news:
+            self._news.notify_all()
