@@ -1,0 +1,328 @@
+"""Book-keeping of the robot's voice: which reply plays, how much of it was heard, and whether the robot is audible."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+import numpy as np
+
+from lfm_voice_ros.core.ports import AudioSink, Clock
+from lfm_voice_ros.core.types import Samples
+
+_REPORT_PERIOD = 0.1  # s between reports while a reply plays
+_STALL = 5.0  # s without sound and without an end, after which a reply is given up
+_REMEMBERED = 256  # replies whose late chunks are still recognised
+_TAIL = 0.3  # s for which the robot's last words still hang in the room
+_WATCHDOG = 1.0  # s after which a player that says nothing more no longer counts as playing
+
+
+class PlaybackState(IntEnum):
+    """What the speaker does with a reply; the numbers are those of msg/Playback.msg."""
+
+    STARTED = 0
+    PLAYING = 1
+    FINISHED = 2
+    INTERRUPTED = 3
+
+
+@dataclass(frozen=True)
+class PlaybackReport:
+    """One moment of a reply."""
+
+    utterance_id: str
+    state: PlaybackState
+    age: float  # s ago that the state was reached
+    heard: float  # s of the reply that have left the speaker
+    queued: float  # s that wait to be played
+    text: str  # the sentences that were begun
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a reply; the pieces count up from 0."""
+
+    utterance_id: str
+    sequence: int
+    last: bool
+    samples: Samples
+    sample_rate: int  # Hz
+    text: str = ""  # the sentence that begins here
+
+
+class ReplySink(AudioSink, Protocol):
+    """A sink that knows where replies begin and end. Used from one thread."""
+
+    def begin(self, utterance_id: str) -> None:
+        """What is written from now on belongs to this reply."""
+
+    def finish(self) -> None:
+        """Nothing more is written for this reply: let no filter hold back its last samples."""
+
+    def end(self) -> None:
+        """The reply was heard to its end or cut; what is kept of it is complete when this returns."""
+
+    def check(self) -> None:
+        """Raises ResourceError when the sink no longer makes sound, with what to do."""
+
+
+class TimedSink:
+    """A sink that nobody hears: sound passes in real time by ``clock``. Also counts for sinks that have no clock."""
+
+    description = "none"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._played = 0.0
+        self._queued = 0.0
+        self._at = clock()
+
+    def start(self) -> None:
+        """Nothing to open."""
+
+    def stop(self) -> None:
+        """Nothing to close."""
+
+    def begin(self, utterance_id: str) -> None:
+        """All replies sound the same here."""
+
+    def finish(self) -> None:
+        """Nothing is held back."""
+
+    def end(self) -> None:
+        """Nothing is kept."""
+
+    def check(self) -> None:
+        """Silence can't break."""
+
+    def write(self, samples: Samples, sample_rate: int) -> None:
+        """Queue sound; only its length counts."""
+        self._advance()
+        self._queued += samples.size / sample_rate
+
+    def flush(self) -> None:
+        """Throw away what is queued."""
+        self._advance()
+        self._queued = 0.0
+
+    def played_seconds(self) -> float:
+        """Seconds of sound that have passed since the start."""
+        self._advance()
+        return self._played
+
+    def queued_seconds(self) -> float:
+        """Seconds of sound that wait."""
+        self._advance()
+        return self._queued
+
+    def _advance(self) -> None:
+        now = self._clock()
+        passed = min(self._queued, now - self._at)
+        self._played += passed
+        # A rest far below one sample is the rounding of the subtraction, and would never pass.
+        self._queued = self._queued - passed if self._queued - passed > 1e-9 else 0.0
+        self._at = now
+
+
+@dataclass
+class _Reply:
+    utterance_id: str
+    newest: float  # s, clock: when a chunk came or sound was waiting, whichever is later
+    chunks: list[Chunk] = field(default_factory=list)
+    expected: int = 0
+    begun: bool = False  # the sink has it
+    complete: bool = False
+    started: bool = False  # its first sample was heard
+    reported: float = 0.0  # s, clock: the newest report
+    carried: float = 0.0  # s heard through sinks that were changed since
+    base: float = 0.0  # s, what the present sink had played when the reply came to it
+
+    @property
+    def sample_rate(self) -> int:
+        return self.chunks[0].sample_rate if self.chunks else 0
+
+    @property
+    def seconds(self) -> float:
+        return sum(chunk.samples.size for chunk in self.chunks) / self.sample_rate if self.chunks else 0.0
+
+    def text_until(self, heard: float) -> str:
+        """The sentences that begin before ``heard`` seconds."""
+        begun: list[str] = []
+        at = 0.0
+        for chunk in self.chunks:
+            if at < heard and chunk.text:
+                begun.append(chunk.text)
+            at += chunk.samples.size / chunk.sample_rate
+        return " ".join(begun)
+
+    def rest(self, heard: float) -> Samples:
+        """The sound after ``heard`` seconds."""
+        samples = np.concatenate([chunk.samples for chunk in self.chunks]) if self.chunks else np.empty(0, np.float32)
+        return samples[round(heard * self.sample_rate) :]
+
+
+class Player:
+    """Plays replies one after the other into a sink and reports what is heard of each.
+
+    A reply without any sound gives FINISHED only. A reply whose stream stalls for 5 s ends as FINISHED, and
+    ``stalled`` is called with its id. ``dropped`` counts, by reason, the chunks that could not be used.
+    Not for several threads; ``clock`` gives seconds and never jumps.
+    """
+
+    def __init__(
+        self,
+        sink: ReplySink,
+        report: Callable[[PlaybackReport], None],
+        stalled: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._sink = sink
+        self._report = report
+        self._stalled = stalled
+        self._clock = clock
+        self._replies: deque[_Reply] = deque()
+        self._ended: deque[str] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a reply plays or waits; :meth:`tick` must be called as long as that is so."""
+        return bool(self._replies)
+
+    def add(self, chunk: Chunk) -> None:
+        """Take a chunk. One that comes twice, or late, or with another rate than the first, is dropped and counted."""
+        if chunk.utterance_id in self._ended:
+            self.dropped["late"] += 1
+            return
+        reply = next((r for r in self._replies if r.utterance_id == chunk.utterance_id), None)
+        if reply is None:
+            reply = _Reply(chunk.utterance_id, self._clock())
+            self._replies.append(reply)
+            self._begin()
+        if chunk.sequence < reply.expected or reply.complete:
+            self.dropped["out of order"] += 1
+            return
+        self.dropped["missing"] += chunk.sequence - reply.expected
+        reply.expected = chunk.sequence + 1
+        reply.complete = chunk.last
+        reply.newest = self._clock()
+        if chunk.samples.size and reply.chunks and chunk.sample_rate != reply.sample_rate:
+            self.dropped["rate changed"] += 1
+        elif chunk.samples.size:
+            reply.chunks.append(chunk)
+            if reply.begun:
+                self._sink.write(chunk.samples, chunk.sample_rate)
+        if reply.begun and reply.complete:
+            self._sink.finish()
+        self.tick()
+
+    def interrupt(self, utterance_id: str) -> None:
+        """Cut this reply, also when it has not begun or not come yet; an empty id cuts all that play or wait."""
+        for reply in [r for r in self._replies if utterance_id in ("", r.utterance_id)]:
+            if reply.begun:
+                self._sink.flush()
+                self._close(PlaybackState.INTERRUPTED)
+            else:
+                self._replies.remove(reply)
+                self._ended.append(reply.utterance_id)
+                self._report(PlaybackReport(reply.utterance_id, PlaybackState.INTERRUPTED, 0.0, 0.0, 0.0, ""))
+        if utterance_id and utterance_id not in self._ended:
+            self._ended.append(utterance_id)
+        self._begin()
+
+    def tick(self) -> None:
+        """See how far the sink has come, and report it."""
+        while self._replies:
+            reply = self._replies[0]
+            self._begin()
+            queued = self._sink.queued_seconds()
+            heard = self._heard(reply, self._sink)
+            now = self._clock()
+            if queued > 0:
+                reply.newest = now
+            if heard > 0 and not reply.started:
+                reply.started = True
+                reply.reported = now
+                self._say(reply, PlaybackState.STARTED, heard, queued, age=heard)
+            elif reply.started and now - reply.reported >= _REPORT_PERIOD:
+                reply.reported = now
+                self._say(reply, PlaybackState.PLAYING, heard, queued)
+            if queued > 0:
+                return
+            if not reply.complete:
+                if now - reply.newest < _STALL:
+                    return
+                self._stalled(reply.utterance_id)
+            self._close(PlaybackState.FINISHED)
+
+    def change_sink(self, sink: ReplySink) -> ReplySink:
+        """Go on with another sink, from where the reply was heard to; gives back the old one, silent."""
+        old = self._sink
+        old.flush()
+        self._sink = sink
+        if self._replies:
+            reply = self._replies[0]
+            reply.carried = self._heard(reply, old)
+            old.end()
+            self._hand_over(reply)
+        return old
+
+    def check(self) -> None:
+        """Raises ResourceError when the sink is broken."""
+        self._sink.check()
+
+    def _begin(self) -> None:
+        """Hand the first reply to the sink, unless it has it."""
+        if self._replies and not self._replies[0].begun:
+            self._replies[0].begun = True
+            self._hand_over(self._replies[0])
+
+    def _hand_over(self, reply: _Reply) -> None:
+        reply.base = self._sink.played_seconds()
+        self._sink.begin(reply.utterance_id)
+        if (rest := reply.rest(reply.carried)).size:
+            self._sink.write(rest, reply.sample_rate)
+        if reply.complete:
+            self._sink.finish()
+
+    def _heard(self, reply: _Reply, sink: ReplySink) -> float:
+        return min(reply.carried + sink.played_seconds() - reply.base, reply.seconds)
+
+    def _close(self, state: PlaybackState) -> None:
+        reply = self._replies.popleft()
+        heard = self._heard(reply, self._sink)
+        self._sink.end()
+        self._ended.append(reply.utterance_id)
+        self._say(reply, state, heard, 0.0)
+
+    def _say(self, reply: _Reply, state: PlaybackState, heard: float, queued: float, age: float = 0.0) -> None:
+        self._report(PlaybackReport(reply.utterance_id, state, age, heard, queued, reply.text_until(heard)))
+
+
+class RobotVoice:
+    """Whether the robot is audible, from what the player says. All methods may be called from any thread.
+
+    Times are seconds of a clock that never jumps, taken when the player's message came.
+    """
+
+    def __init__(self) -> None:
+        self._state = ("", 0.0, 0.0)  # the reply, until when it plays, until when it is audible
+
+    def update(self, utterance_id: str, state: int, now: float) -> None:
+        """Take a state of msg/Playback.msg. The end of a reply that isn't playing changes nothing."""
+        if state in (PlaybackState.STARTED, PlaybackState.PLAYING):
+            self._state = (utterance_id, now + _WATCHDOG, now + _WATCHDOG)
+        elif utterance_id == self._state[0]:
+            self._state = (utterance_id, now, now + _TAIL)
+
+    def playing(self, now: float) -> str:
+        """The id of the reply that plays; empty when none does, or when the player has been silent for 1 s."""
+        utterance_id, until, _ = self._state
+        return utterance_id if now < until else ""
+
+    def audible(self, now: float) -> bool:
+        """Whether a microphone hears the robot: while it plays and 0.3 s longer."""
+        return now < self._state[2]

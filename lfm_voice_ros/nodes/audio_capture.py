@@ -1,0 +1,279 @@
+"""audio_capture: sound in, utterances out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lfm_voice_ros.backends.resampling import StreamResampler
+from lfm_voice_ros.core.endpointing import Endpointer, Event, Listener, SpeechEnded, SpeechStarted, UtteranceIds
+from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError, VoiceError
+from lfm_voice_ros.core.health import Level
+from lfm_voice_ros.core.playback import RobotVoice
+from lfm_voice_ros.core.ports import AudioSource
+from lfm_voice_ros.core.settings import AudioCaptureSettings
+from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
+from lfm_voice_ros.msg import Audio, Interrupt, Playback, VoiceActivity
+from lfm_voice_ros.msg import Utterance as UtteranceMsg
+from lfm_voice_ros.nodes import qos
+from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
+from lfm_voice_ros.nodes.conversions import samples_from_field, samples_to_field, utterance_to_msg
+from lfm_voice_ros.nodes.runtime import run
+
+_TEND_PERIOD = 0.1  # s between looks at the source
+_ACTIVITY_PERIOD = 1.0  # s between repeated voice_activity
+_DRY = 1.0  # s without sound after which an utterance can't go on
+_GAP = 0.2  # s; external sound that jumps further is another stream
+_FORGIVEN = 5.0  # s of usable external sound after which a warning about unusable sound ends
+_BACKLOG = 400  # pieces of sound that may wait for the VAD
+_CHUNK = 1024  # samples of audio/input
+_SILENCE_DBFS = -120.0
+
+
+class _Source(AudioSource, Protocol):
+    def check(self) -> None:
+        """Raises ResourceError when the source gives no sound any more."""
+
+
+class AudioCapture(VoiceNode[AudioCaptureSettings]):
+    """Takes sound from the microphone, a file or a topic; publishes ``audio/input``, ``voice_activity``, ``utterance``.
+
+    Threads: the source delivers in its own; ``device`` opens and watches it; ``hearing`` runs the VAD and publishes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("audio_capture", AudioCaptureSettings)
+        self._external: _ExternalSound | None = None
+        self._make_source = self._source_maker(self.settings.source)
+        self._endpointer = Endpointer(self.settings, UtteranceIds())  # here, so that wrong settings end the start-up
+        self._listener: Listener | None = None
+        self._source: _Source | None = None
+        self._next_try = 0.0  # s, monotonic
+        self._dry = True  # what was being said has been ended, because no sound came
+        self._delivered_at = time.monotonic()
+        self._spoken_at = float("nan")  # s, monotonic
+        self._activity = VoiceActivity(level_dbfs=_SILENCE_DBFS)
+        self._activity_at = 0.0  # s, monotonic
+        self._chunk: list[Samples] = []
+        self._chunk_at = 0.0
+        self._robot = RobotVoice()
+        self._interrupted = ""  # the reply that was cut last
+        self._audio = self.create_publisher(Audio, "audio/input", qos.AUDIO)
+        self._activities = self.create_publisher(VoiceActivity, "voice_activity", qos.STATE)
+        self._utterances = self.create_publisher(UtteranceMsg, "utterance", qos.EVENT)
+        self._interrupts = self.create_publisher(Interrupt, "interrupt", qos.EVENT)
+        self.create_subscription(Playback, "playback", self._on_playback, qos.EVENT)
+
+    def open(self) -> None:
+        """Begin to open the source; a source that can't be opened is tried again every ``reconnect_period``."""
+        self._hearing = self.add_worker("hearing", self._hear, _BACKLOG)
+        self._device = self.add_worker("device", self._tend, 1)
+        self.create_timer(_TEND_PERIOD, self._on_tend)
+
+    def close(self) -> bool:
+        """Stop the source and the workers."""
+        ended = super().close()
+        if self._source is not None:
+            self._source.stop()
+        return ended
+
+    def publish_diagnostics(self) -> None:
+        """Send the node's health, with the source's name, level and drops."""
+        now = time.monotonic()
+        source = self._source
+        self.health.value("source", source.description if source else "none")
+        self.health.value("level dBFS", f"{self._activity.level_dbfs:.1f}")
+        self.health.value("seconds since sound", f"{now - self._delivered_at:.1f}")
+        self.health.value("seconds since speech", f"{now - self._spoken_at:.1f}")
+        self.health.value("overflows", getattr(source, "overflows", 0))
+        if self._external is not None:
+            for kind, count in self._external.dropped.copy().items():
+                self.health.value(f"external sound dropped: {kind}", count)
+        super().publish_diagnostics()
+
+    def _source_maker(self, text: str) -> Callable[[], _Source]:
+        kind, _, target = text.partition(":")
+        if kind == "sound_card":
+            from lfm_voice_ros.backends.sound_card import Microphone
+
+            return lambda: Microphone(target, self.now)
+        if kind == "wav" and target:
+            from lfm_voice_ros.backends.wav_file import WavSource
+
+            return lambda: WavSource(Path(target).expanduser(), self.now)
+        if text == "topic":
+            external = self._external = _ExternalSound(self)
+            return lambda: external
+        raise ConfigurationError(
+            f"audio_capture.source is '{text}'; it must be sound_card, sound_card:NAME_OR_INDEX, wav:FILE or topic"
+        )
+
+    # The source: in the worker "device".
+
+    def _on_tend(self) -> None:
+        if self._device.waiting() == 0:
+            self._device.put(None)
+        if time.monotonic() - self._activity_at >= _ACTIVITY_PERIOD - _TEND_PERIOD / 2:
+            self._publish_activity()
+
+    def _tend(self, _: None) -> None:
+        now = time.monotonic()
+        if self._source is None and now >= self._next_try:
+            self._next_try = now + self.settings.reconnect_period
+            self._open_source()
+        elif self._source is not None:
+            try:
+                self._source.check()
+            except ResourceError as exc:
+                self.trouble("source", str(exc))
+                self._source.stop()
+                self._source = None
+        if not self._dry and now - self._delivered_at > _DRY:
+            self._dry = True
+            self._hearing.put(None)
+
+    def _open_source(self) -> None:
+        try:
+            if self._listener is None:
+                from lfm_voice_ros.backends.silero_vad import SileroVad
+
+                self._listener = Listener(SileroVad(), self._endpointer)
+            source = self._make_source()
+            source.start(self._deliver)
+        except VoiceError as exc:
+            self.trouble("source", str(exc))
+            return
+        self._source = source
+        self.well("source")
+        self.get_logger().info(f"listening to {source.description}")
+
+    # Sound: delivered in the source's thread, heard in the worker "hearing".
+
+    def _deliver(self, samples: Samples, at: float) -> None:
+        now = time.monotonic()
+        self._delivered_at = now
+        self._dry = False
+        if not self.settings.barge_in and self._robot.audible(now):
+            samples = np.zeros_like(samples)
+        self._hearing.put((samples, at))
+
+    def _hear(self, sound: tuple[Samples, float] | None) -> None:
+        assert self._listener is not None  # no source delivers before there is one
+        if sound is None:
+            self._handle(self._listener.finish())
+            return
+        before, heard = self._listener.push(*sound)
+        self._handle(before)
+        for frame in heard:
+            self._activity.probability = min(max(frame.probability, 0.0), 1.0)
+            self._activity.level_dbfs = _level_dbfs(frame.frame)
+            if self._listener.speaking:
+                self._spoken_at = time.monotonic()
+            self._handle(frame.events)
+            self._publish_audio(frame.frame, frame.at)
+
+    def _handle(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, SpeechStarted):
+                self._publish_activity(event.utterance_id, event.at)
+                self._barge_in(event.at)
+            elif isinstance(event, SpeechEnded):
+                self._utterances.publish(utterance_to_msg(event.utterance))
+                self._publish_activity("", event.utterance.speech_end)
+            else:
+                self.get_logger().debug(f"{event.seconds:.2f} s of speech are too short for an utterance")
+
+    def _barge_in(self, at: float) -> None:
+        reply = self._robot.playing(time.monotonic())
+        if self.settings.barge_in and reply and reply != self._interrupted:
+            self._interrupted = reply
+            self._interrupts.publish(Interrupt(header=self.header(at), utterance_id=reply, reason="barge-in"))
+
+    def _publish_activity(self, utterance_id: str | None = None, at: float | None = None) -> None:
+        """Publish a new state that began ``at`` (s), or repeat the present one."""
+        self._activity_at = time.monotonic()
+        if utterance_id is not None:
+            self._activity.speaking, self._activity.utterance_id = bool(utterance_id), utterance_id
+        self._activity.header = self.header(at)
+        self._activities.publish(self._activity)
+
+    def _publish_audio(self, frame: Samples, at: float) -> None:
+        if not self._chunk:
+            self._chunk_at = at
+        self._chunk.append(frame)
+        if sum(part.size for part in self._chunk) >= _CHUNK:
+            samples = samples_to_field(np.concatenate(self._chunk))
+            self._chunk = []
+            self._audio.publish(Audio(header=self.header(self._chunk_at), sample_rate=SAMPLE_RATE, samples=samples))
+
+    def _on_playback(self, msg: Playback) -> None:
+        self._robot.update(msg.utterance_id, msg.state, time.monotonic())
+
+
+class _ExternalSound:
+    """The source ``topic``: sound of any rate from ``audio/external``."""
+
+    description = "topic audio/external"
+
+    def __init__(self, node: AudioCapture) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._node = node
+        self._deliver: Callable[[Samples, float], None] | None = None
+        self._resampler: StreamResampler | None = None
+        self._expected = 0.0  # s, the stamp that goes on without a gap
+        self._bad_at: dict[str, float] = {}  # s, monotonic, by kind
+        self._work = node.add_worker("external sound", self._take, _BACKLOG)
+        node.create_subscription(Audio, "audio/external", self._work.put, qos.AUDIO)
+
+    def start(self, deliver: Callable[[Samples, float], None]) -> None:
+        """Deliver from the worker of this source; nothing can fail."""
+        self._deliver = deliver
+
+    def check(self) -> None:
+        """A topic may be silent as long as it likes."""
+
+    def stop(self) -> None:
+        """Deliver no more."""
+        self._deliver = None
+
+    def _take(self, msg: Audio) -> None:
+        deliver = self._deliver
+        if deliver is None:
+            return
+        try:
+            samples = samples_from_field(msg.samples, msg.sample_rate)
+        except AudioError as exc:
+            kind = "no samples" if not msg.samples else "not a number" if "NaN" in str(exc) else "wrong rate"
+            self.dropped[kind] += 1
+            self._bad_at[kind] = time.monotonic()
+            self._node.trouble(f"external sound: {kind}", f"audio/external: {exc}", Level.WARN)
+            return
+        for kind in [k for k, at in self._bad_at.items() if time.monotonic() - at > _FORGIVEN]:
+            del self._bad_at[kind]
+            self._node.well(f"external sound: {kind}")
+        at = to_seconds(msg.header.stamp) or max(self._node.now(), self._expected)
+        if (
+            self._resampler is None
+            or self._resampler.from_rate != msg.sample_rate
+            or abs(at - self._expected) > _GAP
+        ):
+            self._resampler = StreamResampler(msg.sample_rate, SAMPLE_RATE)
+        self._expected = at + samples.size / msg.sample_rate
+        began = at - self._resampler.held_seconds
+        if (ready := self._resampler.push(samples)).size:
+            deliver(np.clip(ready, -1.0, 1.0), began)
+
+
+def _level_dbfs(frame: Samples) -> float:
+    power = float(np.mean(np.square(frame)))
+    return max(_SILENCE_DBFS, 10.0 * float(np.log10(power))) if power > 0 else _SILENCE_DBFS
+
+
+def main() -> int:
+    """Run the node; give the exit code."""
+    return run([AudioCapture])

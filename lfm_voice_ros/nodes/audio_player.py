@@ -1,0 +1,168 @@
+"""audio_player: the robot's voice, and what was heard of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError
+from lfm_voice_ros.core.health import Level
+from lfm_voice_ros.core.playback import Chunk, PlaybackReport, Player, ReplySink, TimedSink
+from lfm_voice_ros.core.settings import AudioPlayerSettings
+from lfm_voice_ros.msg import Interrupt, Playback, SpeechAudio
+from lfm_voice_ros.nodes import qos
+from lfm_voice_ros.nodes.base import VoiceNode
+from lfm_voice_ros.nodes.conversions import samples_from_field
+from lfm_voice_ros.nodes.runtime import run
+
+_TICK = 0.02  # s between looks at what was heard
+_TEND_PERIOD = 0.1  # s between looks at the sink
+_BACKLOG = 1000  # chunks and interrupts that may wait for the player
+
+
+class AudioPlayer(VoiceNode[AudioPlayerSettings]):
+    """Plays ``audio/output``, cuts on ``interrupt``, publishes ``playback``.
+
+    Without a working sink replies pass in real time unheard, so that turns still end. Threads: ``playing`` owns the
+    player; ``device`` opens sinks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("audio_player", AudioPlayerSettings)
+        self._make_sink = _sink_maker(self.settings.sink)
+        self._sink: ReplySink | None = None  # the one of the settings, while it works
+        self._next_try = 0.0  # s, monotonic
+        self._unusable = 0
+        self._player = Player(TimedSink(time.monotonic), self._report, self._stalled, time.monotonic)
+        self._playbacks = self.create_publisher(Playback, "playback", qos.EVENT)
+        self.create_subscription(SpeechAudio, "audio/output", self._on_audio, qos.AUDIO)
+        self.create_subscription(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
+
+    def open(self) -> None:
+        """Begin to open the sink; one that can't be opened is tried again every ``reconnect_period``."""
+        self._playing = self.add_worker("playing", self._play, _BACKLOG)
+        self._device = self.add_worker("device", self._tend, 2)
+        self.create_timer(_TICK, self._on_tick)
+        self.create_timer(_TEND_PERIOD, self._on_tend)
+
+    def close(self) -> bool:
+        """Stop the workers and the sink; a file that is being written is completed."""
+        ended = super().close()
+        if self._sink is not None:
+            self._sink.stop()
+        return ended
+
+    def publish_diagnostics(self) -> None:
+        """Send the node's health, with the sink's name and the chunks that were dropped."""
+        self.health.value("sink", self._sink.description if self._sink else "none, replies pass unheard")
+        self.health.value("underflows", getattr(self._sink, "underflows", 0))
+        self.health.value("chunks dropped: unusable", self._unusable)
+        for kind, count in self._player.dropped.copy().items():
+            self.health.value(f"chunks dropped: {kind}", count)
+        super().publish_diagnostics()
+
+    # Callbacks: they hand over to the worker "playing", which alone touches the player.
+
+    def _on_audio(self, msg: SpeechAudio) -> None:
+        self._playing.put(lambda: self._take(msg))
+
+    def _on_interrupt(self, msg: Interrupt) -> None:
+        self._playing.put(lambda: self._player.interrupt(msg.utterance_id))
+
+    def _on_tick(self) -> None:
+        if self._player.busy and self._playing.waiting() == 0:
+            self._playing.put(self._player.tick)
+
+    def _on_tend(self) -> None:
+        if self._device.waiting() == 0:
+            self._device.put(self._open_sink)
+        if self._playing.waiting() == 0:
+            self._playing.put(self._check)
+
+    def _play(self, action: Callable[[], None]) -> None:
+        action()
+
+    def _take(self, msg: SpeechAudio) -> None:
+        samples = np.empty(0, np.float32)
+        if msg.samples or not msg.last:
+            try:
+                samples = samples_from_field(msg.samples, msg.sample_rate)
+            except AudioError as exc:
+                self._unusable += 1
+                self.trouble("chunk", f"audio/output: {exc}", Level.WARN)
+            else:
+                self.well("chunk")
+        # A chunk without usable sound still counts in the sequence, and may be the last.
+        self._player.add(Chunk(msg.utterance_id, msg.sequence, msg.last, samples, msg.sample_rate, msg.text))
+
+    def _check(self) -> None:
+        try:
+            self._player.check()
+        except ResourceError as exc:
+            self.trouble("sink", f"{exc}; replies pass unheard")
+            broken, self._sink = self._player.change_sink(TimedSink(time.monotonic)), None
+            self._next_try = time.monotonic() + self.settings.reconnect_period
+            self._device.put(broken.stop)
+
+    # The sink: opened and closed in the worker "device".
+
+    def _tend(self, action: Callable[[], None]) -> None:
+        action()
+
+    def _open_sink(self) -> None:
+        if self._sink is not None or time.monotonic() < self._next_try:
+            return
+        self._next_try = time.monotonic() + self.settings.reconnect_period
+        sink = self._make_sink()
+        try:
+            sink.start()
+        except ResourceError as exc:
+            self.trouble("sink", f"{exc}; replies pass unheard")
+            return
+        self._sink = sink
+        self._playing.put(lambda: self._use(sink))
+
+    def _use(self, sink: ReplySink) -> None:
+        self._player.change_sink(sink)
+        self.well("sink")
+        self.get_logger().info(f"speaking into {sink.description}")
+
+    def _report(self, report: PlaybackReport) -> None:
+        self._playbacks.publish(
+            Playback(
+                header=self.header(self.now() - report.age),
+                utterance_id=report.utterance_id,
+                state=int(report.state),
+                heard_seconds=report.heard,
+                queued_seconds=report.queued,
+                heard_text=report.text,
+            )
+        )
+
+    def _stalled(self, utterance_id: str) -> None:
+        self.get_logger().warning(f"reply {utterance_id} stopped coming; it was ended. Look at the dialogue node.")
+
+
+def _sink_maker(text: str) -> Callable[[], ReplySink]:
+    kind, _, target = text.partition(":")
+    if kind == "sound_card":
+        from lfm_voice_ros.backends.sound_card import Speaker
+
+        return lambda: Speaker(target)
+    if kind == "wav" and target:
+        from lfm_voice_ros.backends.wav_file import WavFolderSink
+
+        return lambda: WavFolderSink(Path(target).expanduser(), time.monotonic)
+    if text == "none":
+        return lambda: TimedSink(time.monotonic)
+    raise ConfigurationError(
+        f"audio_player.sink is '{text}'; it must be sound_card, sound_card:NAME_OR_INDEX, wav:FOLDER or none"
+    )
+
+
+def main() -> int:
+    """Run the node; give the exit code."""
+    return run([AudioPlayer])
