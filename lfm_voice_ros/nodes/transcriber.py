@@ -1,0 +1,102 @@
+"""transcriber: utterances to words. Exactly one transcript for each utterance, whatever happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from lfm_voice_ros.backends import load_transcriber
+from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError
+from lfm_voice_ros.core.health import Level
+from lfm_voice_ros.core.ports import Transcriber
+from lfm_voice_ros.core.settings import TranscriberSettings
+from lfm_voice_ros.core.types import SAMPLE_RATE, Transcript
+from lfm_voice_ros.msg import Transcript as TranscriptMsg
+from lfm_voice_ros.msg import Utterance as UtteranceMsg
+from lfm_voice_ros.nodes import qos
+from lfm_voice_ros.nodes.base import VoiceNode
+from lfm_voice_ros.nodes.conversions import transcript_to_msg, utterance_from_msg
+from lfm_voice_ros.nodes.runtime import run
+
+_WORKER = "transcriptions"
+_LATEST = 15.0  # s; who has waited longer has said it again, and an old command must not move the head
+_BUSY = "the transcriber is busy with earlier utterances; say it again, or choose a smaller model"
+
+
+class TranscriberNode(VoiceNode[TranscriberSettings]):
+    """Takes ``utterance``; gives ``transcript``. The model is loaded and used in one worker."""
+
+    def __init__(self) -> None:
+        super().__init__("transcriber", TranscriberSettings)
+        self._transcriber: Transcriber | None = None
+        self._missing = "the Whisper model is not loaded"
+        self._transcripts = self.create_publisher(TranscriptMsg, "transcript", qos.EVENT)
+        self._jobs = self.add_worker(_WORKER, _run, self.settings.queue)
+        self.create_subscription(UtteranceMsg, "utterance", self._on_utterance, qos.EVENT)
+
+    def open(self) -> None:
+        """Begin to load the model, in the worker; utterances wait behind it."""
+        self.health.set("model", Level.WARN, f"loading the Whisper model {self.settings.model}")
+        self._jobs.put(self._load)
+
+    def _load(self) -> None:
+        try:
+            self._transcriber = load_transcriber(self.settings)
+        except (ResourceError, ConfigurationError) as exc:
+            self._missing = str(exc)
+            self.trouble("model", self._missing)
+            return
+        self.health.value("model", self._transcriber.name)
+        self.get_logger().info(f"{self._transcriber.name} is ready")
+        self.well("model")
+
+    def _on_utterance(self, msg: UtteranceMsg) -> None:
+        arrived = time.monotonic()
+        if not self._jobs.put(lambda: self._work(msg, arrived)):
+            self._publish(msg.utterance_id, _failure(_BUSY))
+
+    def _work(self, msg: UtteranceMsg, arrived: float) -> None:
+        begun = time.monotonic()
+        try:
+            transcript = self._transcribe(msg, waited=begun - arrived)
+        except ResourceError as exc:
+            self.trouble(_WORKER, str(exc))
+            transcript = _failure(str(exc))
+        except Exception as exc:
+            self._publish(msg.utterance_id, _failure(f"the transcriber failed: {exc}"))
+            raise
+        self.health.value("last transcription s", f"{time.monotonic() - begun:.2f}")
+        self.get_logger().debug(f"{msg.utterance_id}: {transcript}")
+        self._publish(msg.utterance_id, transcript)
+
+    def _transcribe(self, msg: UtteranceMsg, waited: float) -> Transcript:
+        if self._transcriber is None:
+            return _failure(self._missing)
+        if waited > _LATEST:
+            return _failure(f"the utterance had waited {waited:.0f} s for the transcriber; say it again")
+        try:
+            utterance = utterance_from_msg(msg)
+            if utterance.sample_rate != SAMPLE_RATE:
+                raise AudioError(f"an utterance at {utterance.sample_rate} Hz was dropped; send {SAMPLE_RATE} Hz")
+        except AudioError as exc:
+            self.get_logger().warning(str(exc))
+            return _failure(str(exc))
+        transcript = self._transcriber.transcribe(utterance.samples)
+        self.well(_WORKER)
+        return transcript
+
+    def _publish(self, utterance_id: str, transcript: Transcript) -> None:
+        self._transcripts.publish(transcript_to_msg(transcript, utterance_id, self.header()))
+
+
+def _run(job: Callable[[], None]) -> None:
+    job()
+
+
+def _failure(reason: str) -> Transcript:
+    return Transcript("", 0.0, rejection=reason, failed=True)
+
+
+def main() -> int:
+    """Run the node until SIGINT or SIGTERM; give the exit code."""
+    return run([TranscriberNode])

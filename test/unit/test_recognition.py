@@ -1,0 +1,141 @@
+"""What is believed of a recognition, and what the transcript says of the rest."""
+
+import math
+
+import pytest
+from lfm_voice_ros.core.recognition import Segment, judge, most_tokens
+from lfm_voice_ros.core.settings import TranscriberSettings
+from lfm_voice_ros.core.types import Transcript
+
+
+def segment(
+    text: str = " Look left.",
+    *,
+    words: float = 0.9,
+    no_speech: float = 0.05,
+    compression: float = 0.6,
+    tokens: int = 4,
+) -> Segment:
+    return Segment(text, tokens, math.log(words) if words else -math.inf, no_speech, compression)
+
+
+def judged(*segments: Segment, seconds: float = 2.0, settings: TranscriberSettings | None = None) -> Transcript:
+    return judge(segments, seconds, "en", settings or TranscriberSettings())
+
+
+def test_clear_words_are_kept_without_the_spaces_around_them() -> None:
+    transcript = judged(segment(" Look left. "))
+    assert (transcript.text, transcript.rejection, transcript.failed) == ("Look left.", "", False)
+    assert transcript.confidence == pytest.approx(0.9)
+    assert transcript.language == "en"
+
+
+# Word probability, no-speech probability and compression ratio as tiny.en gave them.
+@pytest.mark.parametrize(
+    ("text", "words", "no_speech", "compression"),
+    [
+        ("Nod.", 0.54, 0.31, 0.33),
+        ("Halt.", 0.79, 0.54, 0.33),
+        ("Stop.", 0.90, 0.45, 0.38),
+        ("Center.", 0.42, 0.28, 0.47),
+        ("Look right.", 0.48, 0.07, 0.58),
+        ("What time is it?", 0.97, 0.02, 0.67),
+    ],
+)
+def test_short_quiet_and_noisy_commands_survive(text: str, words: float, no_speech: float, compression: float) -> None:
+    transcript = judged(segment(text, words=words, no_speech=no_speech, compression=compression))
+    assert transcript.text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "no_speech", "compression"),
+    [
+        ("Okay, let's go.", 0.29, 0.92, 0.65),
+        ("Okay.", 0.22, 0.91, 0.38),
+        ("Do you want to do that?", 0.26, 0.95, 0.74),
+        ("Yeah.", 0.35, 0.67, 0.38),
+        ("Whoa!", 0.32, 0.49, 0.38),
+        ("Hmmm...", 0.18, 0.37, 0.47),
+        ("Thank you.", 0.55, 0.80, 0.60),
+    ],
+)
+def test_words_invented_for_noise_are_refused(text: str, words: float, no_speech: float, compression: float) -> None:
+    transcript = judged(segment(text, words=words, no_speech=no_speech, compression=compression))
+    assert transcript.text == ""
+    assert transcript.rejection
+    assert not transcript.failed
+    assert "okay" not in transcript.rejection.lower()
+
+
+def test_the_reason_is_no_speech_where_whisper_says_so() -> None:
+    assert judged(segment(words=0.3, no_speech=0.9)).rejection == "no speech (probability 0.90, words 0.30)"
+
+
+def test_the_reason_is_the_word_probability_where_somebody_mumbled() -> None:
+    assert judged(segment(words=0.2, no_speech=0.1)).rejection == "not understood (word probability 0.20)"
+
+
+def test_a_repetition_is_refused() -> None:
+    transcript = judged(segment(" center" * 30, compression=8.2, tokens=10))
+    assert transcript.rejection == "a repetition (compression ratio 8.2)"
+
+
+def test_more_tokens_than_can_be_said_are_refused() -> None:
+    limit = most_tokens(1.0)
+    assert judged(segment(tokens=limit - 1), seconds=1.0).text
+    assert judged(segment(tokens=limit), seconds=1.0).rejection == "more words than 1.0 s have room for"
+
+
+def test_the_token_limit_grows_with_the_sound_and_fits_into_whispers_window() -> None:
+    assert most_tokens(0.1) < most_tokens(1.0) < most_tokens(10.0)
+    assert most_tokens(-1.0) == most_tokens(0.0) > 0
+    assert most_tokens(3600.0) <= 448 // 2 - 4
+
+
+@pytest.mark.parametrize("text", ["", " ", "...", " ♪♪", "?!"])
+def test_a_text_without_a_word_is_refused(text: str) -> None:
+    assert judged(segment(text)) == Transcript("", pytest.approx(0.9), "en", "no words")
+
+
+def test_no_segment_at_all_is_no_words() -> None:
+    assert judged() == Transcript("", 0.0, "en", "no words")
+
+
+def test_sound_too_short_for_a_word_is_called_so() -> None:
+    assert judged(seconds=0.05).rejection == "too short (50 ms)"
+
+
+def test_segments_are_joined_and_their_confidence_is_weighted_by_length() -> None:
+    transcript = judged(segment(" Look left", words=0.9, tokens=3), segment(" and up.", words=0.5, tokens=1))
+    assert transcript.text == "Look left and up."
+    assert transcript.confidence == pytest.approx(math.exp((3 * math.log(0.9) + math.log(0.5)) / 4))
+
+
+def test_an_invention_after_real_words_is_left_out() -> None:
+    transcript = judged(segment(" Look left."), segment(" Thank you.", words=0.2, no_speech=0.9))
+    assert (transcript.text, transcript.rejection) == ("Look left.", "")
+    assert transcript.confidence == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("logprob", [math.nan, -math.inf])
+def test_a_meaningless_probability_counts_as_none(logprob: float) -> None:
+    transcript = judged(Segment("Look left.", 4, logprob, 0.1, 0.6))
+    assert transcript.text == ""
+    assert transcript.confidence == 0.0
+
+
+def test_a_positive_logprob_from_rounding_is_certainty() -> None:
+    assert judged(Segment("Stop.", 2, 1e-6, 0.1, 0.6)).confidence == 1.0
+
+
+@pytest.mark.parametrize(
+    ("strict", "what"),
+    [
+        (TranscriberSettings(min_confidence=0.95), segment()),
+        (TranscriberSettings(max_no_speech=0.01), segment(words=0.5)),
+        (TranscriberSettings(max_compression=1.0), segment(compression=1.1)),
+    ],
+)
+def test_the_settings_are_the_thresholds(strict: TranscriberSettings, what: Segment) -> None:
+    assert judged(what).text
+    assert not judged(what, settings=strict).text
