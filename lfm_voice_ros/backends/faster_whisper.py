@@ -50,7 +50,7 @@ class FasterWhisper:
                 "choose a multilingual model such as tiny, and one of Whisper's languages"
             )
         self._settings = settings
-        self.name = f"faster-whisper {settings.model}"
+        self.name = "faster-whisper " + ("tiny.en (bundled)" if settings.model == "bundled" else settings.model)
 
     def transcribe(self, samples: Samples) -> Transcript:
         """Recognize float32 mono sound at 16 kHz, shape (samples,). Raises ResourceError when the model fails."""

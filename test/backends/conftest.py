@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import soxr
+
 from lfm_voice_ros.backends.piper import Piper
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 

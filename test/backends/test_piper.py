@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from lfm_voice_ros.backends import load_synthesizer
 from lfm_voice_ros.backends.piper import Piper
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError

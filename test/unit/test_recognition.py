@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from lfm_voice_ros.core.recognition import Segment, judge, most_tokens
 from lfm_voice_ros.core.settings import TranscriberSettings
 from lfm_voice_ros.core.types import Transcript
