@@ -163,7 +163,8 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._hearing.put((samples, at))
 
     def _hear(self, sound: tuple[Samples, float] | None) -> None:
-        assert self._listener is not None  # no source delivers before there is one
+        if self._listener is None:
+            return  # no source delivers before there is one
         if sound is None:
             self._handle(self._listener.finish())
             return
@@ -257,11 +258,7 @@ class _ExternalSound:
             del self._bad_at[kind]
             self._node.well(f"external sound: {kind}")
         at = to_seconds(msg.header.stamp) or max(self._node.now(), self._expected)
-        if (
-            self._resampler is None
-            or self._resampler.from_rate != msg.sample_rate
-            or abs(at - self._expected) > _GAP
-        ):
+        if self._resampler is None or self._resampler.from_rate != msg.sample_rate or abs(at - self._expected) > _GAP:
             self._resampler = StreamResampler(msg.sample_rate, SAMPLE_RATE)
         self._expected = at + samples.size / msg.sample_rate
         began = at - self._resampler.held_seconds
