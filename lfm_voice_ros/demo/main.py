@@ -47,6 +47,7 @@ _NODES = (
 _READY_TIMEOUT = 90.0  # s; a slow board loads Whisper and Piper in this time
 _TURN_TIMEOUT = 30.0  # s from the end of a recording to the end of its turn
 _HEARING_TIMEOUT = 3.0  # s from the end of a recording to its utterance; after that there was no speech in it
+_BREATH = 0.5  # s of silence before the person speaks again
 _MARGIN = 3.0  # s that handing over a recording may take longer than the recording
 _COLORS = {"person": "cyan", "decided": "green", "head": "magenta", "said": "yellow", "warning": "red", "error": "red"}
 
@@ -77,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo; give the exit code. Raises ConfigurationError, ResourceError."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
     lines = [] if arguments.mic else _recordings(arguments.wav) if arguments.wav else _conversation()
     if not lines and not arguments.mic:
         raise ResourceError("none of the recordings can be used")
@@ -147,7 +148,8 @@ def _recordings(paths: Sequence[Path]) -> list[Line]:
 
 def _parameters(node: str, microphone: bool, replies: Path) -> dict[str, str]:
     if node == "audio_capture":
-        return {"source": "sound_card" if microphone else "topic"}
+        # What comes over a topic has no echo of the robot in it.
+        return {"source": "sound_card"} if microphone else {"source": "topic", "barge_in": "true"}
     if node == "audio_player":
         return {"sink": "sound_card" if microphone else f"wav:{replies}"}
     return {}
@@ -174,7 +176,7 @@ def _hold_conversation(
         for line in lines:
             known = len(observer.recording.turns)
             observer.event("person", line.label)
-            person.say(line.samples, timeout=_MARGIN)
+            person.say(np.pad(line.samples, (round(_BREATH * SAMPLE_RATE), 0)), timeout=_MARGIN)
             observer.wait(lambda known=known: len(observer.recording.turns) > known, _HEARING_TIMEOUT)  # type: ignore[misc]
             before = set(list(observer.recording.turns)[:known])
             if not observer.wait(observer.at_rest, _TURN_TIMEOUT):

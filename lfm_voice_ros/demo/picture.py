@@ -103,8 +103,8 @@ def _draw_envelope(axes: Axes, times: np.ndarray, samples: np.ndarray, color: st
 
 
 def _end(recording: Recording) -> float:
-    last = max((at for at, *_ in recording.joints), default=recording.begin + 1.0)
-    return max(1.0, last - recording.begin)
+    moments = [recording.begin + 1.0, *(at for at, *_ in recording.joints[-1:]), *(at for at, _ in recording.heard[-1:])]
+    return max(moments) - recording.begin
 
 
 def _shortened(text: str, length: int = 42) -> str:
