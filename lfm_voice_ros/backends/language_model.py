@@ -12,7 +12,7 @@ from typing import Any
 from lfm_voice_ros.core.errors import ResourceError
 
 _CONTEXT = 2048  # tokens
-_HISTORY = 3000  # characters of earlier turns that are shown; leaves most of the context for the rest
+_HISTORY = 1200  # characters of earlier turns that are shown; they are read again whenever the oldest is dropped
 _THREADS = 2
 _SENTENCES = 2
 _TEMPLATE_KEY = b"tokenizer.chat_template"
