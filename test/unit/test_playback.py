@@ -177,6 +177,23 @@ def test_an_interrupt_with_an_id_cuts_only_that_reply() -> None:
     assert room.states("c")[-1] == FINISHED
 
 
+def test_a_reply_that_is_cut_before_its_first_sample_was_not_heard() -> None:
+    room = Room()
+    room.say("a", 0, 0.3, text="Hello.")
+    room.player.interrupt("a")
+    (report,) = room.reports
+    assert (report.state, report.heard, report.text) == (INTERRUPTED, 0.0, "")
+
+
+def test_what_was_heard_of_a_reply_does_not_count_the_one_before_it() -> None:
+    room = Room()
+    room.say("a", 0, 0.3, last=True)
+    room.say("b", 0, 1.0, last=True)
+    room.wait(0.5)
+    room.player.interrupt("b")
+    assert room.reports[-1].heard == pytest.approx(0.2, abs=0.011)
+
+
 def test_a_reply_that_was_cut_before_it_came_is_not_played() -> None:
     room = Room()
     room.player.interrupt("a")

@@ -135,6 +135,17 @@ def test_only_what_was_heard_before_a_flush_is_in_the_file(tmp_path: Path) -> No
     assert read_wav(tmp_path / "one.wav").size == 4_000
 
 
+def test_what_was_flushed_is_not_heard_later(tmp_path: Path) -> None:
+    sink, clock = folder_sink(tmp_path)
+    sink.begin("one")
+    sink.write(np.full(16_000, 0.25, np.float32), 16_000)
+    sink.flush()
+    sink.write(np.full(16_000, 0.5, np.float32), 16_000)
+    clock.now += 1.0
+    sink.end()
+    assert read_wav(tmp_path / "one.wav") == pytest.approx(0.5, abs=1e-3)
+
+
 def test_an_id_that_is_a_path_stays_in_the_folder(tmp_path: Path) -> None:
     sink, clock = folder_sink(tmp_path / "replies")
     sink.begin("../../outside")
