@@ -101,4 +101,4 @@ def _value_of_words(words: str) -> int:
 
 
 def _plain(value: float) -> str:
-    return str(int(value)) if value.is_integer() else repr(value)
+    return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -42,9 +42,7 @@ class Pattern:
 
     def groups(self, match: re.Match[str]) -> dict[str, str]:
         """Give the named groups that matched, by their names in the file."""
-        return {
-            name.partition(_SEPARATOR)[0]: text for name, text in match.groupdict().items() if text is not None
-        }
+        return {name.partition(_SEPARATOR)[0]: text for name, text in match.groupdict().items() if text is not None}
 
 
 @dataclass(frozen=True)
@@ -113,9 +111,7 @@ class _Reader:
             closer=self._any_of(sections["closers"], r"(?:^|(?<=[\s,]))(?:{})$"),
             prefix_bare=self._any_of(prefixes["bare"], r"(?:{})(?=\s|(?<=\s))\s*"),
             prefix_gerund=self._any_of(prefixes["gerund"], r"(?:{})\s+"),
-            gerunds={
-                self._text(key).lower(): self._text(value) for key, value in self._pairs(sections["gerunds"])
-            },
+            gerunds={self._text(key).lower(): self._text(value) for key, value in self._pairs(sections["gerunds"])},
             negation=self._compile(rf"(?:{self._text(sections['negations'])})(?:\s+|$)", sections["negations"]),
             correction=self._compile(rf"(?:{self._text(sections['corrections'])})(?:\s+|$)", sections["corrections"]),
             cancellation=self._compile(self._text(sections["cancellations"]), sections["cancellations"]),
