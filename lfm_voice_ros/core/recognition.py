@@ -1,6 +1,6 @@
 """Which recognitions are believed. Whisper hears words in any noise; its own figures give the inventions away.
 
-The thresholds and the constants here were chosen on recordings of noise against short spoken commands: there,
+The thresholds and the constants here were chosen on made noise against short synthetic commands: there,
 inventions had a word probability of at most 0.35 with a no-speech probability of 0.37 to 0.95, and spoken commands one
 of at least 0.30 with at most 0.54, where the high end of no-speech is that of quiet but clear speech (0.75 and more).
 """
