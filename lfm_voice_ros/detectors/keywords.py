@@ -192,12 +192,22 @@ class _Turn:
         return True
 
 
+class _Group:
+    """Patterns, and one expression that matches where any of them does: most text is ruled out by a single look."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self.patterns = patterns
+        unnamed = (re.sub(r"\(\?P<\w+>", "(?:", pattern.expression.pattern) for pattern in patterns)
+        self.any_of_them = re.compile("|".join(unnamed), re.IGNORECASE)
+
+
 class _ClauseReader:
     """Takes politeness off a clause and matches the rest with the patterns."""
 
     def __init__(self, patterns: PatternFile) -> None:
         self._file = patterns
-        self._spanning = [pattern for pattern in patterns.patterns if pattern.spans]
+        self._all = _Group(patterns.patterns)
+        self._spanning = _Group([pattern for pattern in patterns.patterns if pattern.spans])
 
     def without_openers(self, text: str) -> str:
         """Take off "okay robot", "so", "please" and the like, as long as there are any."""
@@ -283,7 +293,7 @@ class _ClauseReader:
 
     def _calls(self, text: str, before: frozenset[str], *, spanning: bool = False) -> tuple[ToolCall, ...]:
         """Give the calls of a text that is made of patterns from its first to its last word, or nothing."""
-        patterns = self._spanning if spanning else self._file.patterns
+        patterns = self._spanning if spanning else self._all
         dead_ends: set[int] = set()
 
         def follow(at: int, context: frozenset[str]) -> tuple[ToolCall, ...] | None:
@@ -303,10 +313,12 @@ class _ClauseReader:
         return follow(0, before) or ()
 
     def _matches(
-        self, text: str, at: int, context: frozenset[str], patterns: Sequence[Pattern]
+        self, text: str, at: int, context: frozenset[str], group: _Group
     ) -> list[tuple[int, ToolCall]]:
         found: dict[int, ToolCall] = {}
-        for pattern in patterns:
+        if not group.any_of_them.match(text, at):
+            return []
+        for pattern in group.patterns:
             if pattern.follows and not pattern.follows & context:
                 continue
             match = pattern.expression.match(text, at)

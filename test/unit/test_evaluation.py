@@ -1,0 +1,184 @@
+"""Corpora, scores, and the command that shows them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lfm_voice_ros import cli
+from lfm_voice_ros.core.errors import AudioError, ConfigurationError
+from lfm_voice_ros.core.types import Json, ToolCall, ToolDecision
+from lfm_voice_ros.evaluation.corpus import Example, read_corpus
+from lfm_voice_ros.evaluation.scoring import same, score
+
+
+class Scripted:
+    """A detector that answers from a table."""
+
+    name = "scripted"
+
+    def __init__(self, answers: dict[str, list[ToolCall]]) -> None:
+        self._answers = answers
+
+    def detect(self, text: str) -> ToolDecision:
+        return ToolDecision(tuple(self._answers.get(text, [])), self.name)
+
+
+LEFT, RIGHT = ToolCall("pan_left"), ToolCall("pan_right")
+
+
+def example(text: str, *calls: ToolCall) -> Example:
+    return Example(1, text, None, calls)
+
+
+def write(folder: Path, *lines: Json) -> Path:
+    path = folder / "corpus.jsonl"
+    path.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines), "utf-8")
+    return path
+
+
+def test_names_and_arguments_are_counted_over_commands_and_the_rest_over_near_misses() -> None:
+    detector = Scripted(
+        {
+            "right": [LEFT],
+            "wrong amount": [ToolCall("pan_left", {"degrees": 10})],
+            "wrong order": [RIGHT, LEFT],
+            "false alarm": [LEFT],
+        }
+    )
+    result = score(
+        detector,
+        [
+            example("right", LEFT),
+            example("wrong amount", LEFT),
+            example("wrong order", LEFT, RIGHT),
+            example("nothing found", LEFT),
+            example("false alarm"),
+            example("left alone"),
+        ],
+        lambda one: one.text,
+    )
+    assert (result.names_share, result.arguments_share, result.near_misses_share) == (0.5, 0.25, 0.5)
+    assert [miss.text for miss in result.misses] == ["wrong amount", "wrong order", "nothing found", "false alarm"]
+
+
+def test_a_recording_that_cannot_be_used_is_a_miss_with_its_reason() -> None:
+    def text_of(_example: Example) -> str:
+        raise AudioError("not a WAV file")
+
+    result = score(Scripted({}), [example("", LEFT), example("")], text_of)
+    assert (result.names_share, result.near_misses_share) == (0.0, 0.0)
+    assert [miss.reason for miss in result.misses] == ["not a WAV file"] * 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ({"degrees": 30}, {"degrees": 30.0000001}, True),
+        ({"degrees": 30}, {"degrees": 30.1}, False),
+        ({"location": "tokyo"}, {"location": "Tokyo"}, True),
+        ({}, {"degrees": 1}, False),
+        ({"flag": True}, {"flag": 1}, False),
+        ({"list": [1, "A"]}, {"list": [1.0, "a"]}, True),
+    ],
+)
+def test_arguments_are_compared_by_meaning(one: Json, other: Json, equal: bool) -> None:
+    assert same(one, other) is equal
+
+
+def test_a_corpus_is_read_with_recordings_beside_it(tmp_path: Path) -> None:
+    path = write(tmp_path, {"text": "hi", "calls": []}, "", {"audio": "a/b.wav", "calls": [{"name": "nod"}]})
+    assert read_corpus(path) == [
+        Example(1, "hi", None, ()),
+        Example(3, "", tmp_path / "a" / "b.wav", (ToolCall("nod"),)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[]",
+        '{"calls": []}',
+        '{"text": "hi"}',
+        '{"text": 1, "calls": []}',
+        '{"text": "hi", "calls": {}}',
+        '{"text": "hi", "calls": [{}]}',
+        '{"text": "hi", "calls": [{"name": "nod", "args": []}]}',
+    ],
+)
+def test_a_wrong_line_is_told_with_its_number(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path, {"text": "hi", "calls": []}, line)
+    with pytest.raises(ConfigurationError, match=r"corpus\.jsonl:2: "):
+        read_corpus(path)
+
+
+def test_the_json_is_all_of_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, {"text": "Look left.", "calls": [{"name": "nod", "args": {}}]}, {"text": "", "calls": []})
+    assert cli.main(["evaluate", "--detector", "keywords", "--corpus", str(path), "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {
+        "results": {
+            "keywords": {
+                "names": 0.0,
+                "arguments": 0.0,
+                "near_misses": 1.0,
+                "misses": [
+                    {
+                        "line": 1,
+                        "text": "Look left.",
+                        "expected": [{"name": "nod", "args": {}}],
+                        "found": [{"name": "pan_left", "args": {}}],
+                        "reason": "",
+                    }
+                ],
+            }
+        }
+    }
+    assert "0 of 1" in output.err
+
+
+def test_without_json_counts_and_misses_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, {"text": "Look left.", "calls": []}, {"text": "Nod.", "calls": [{"name": "nod"}]})
+    assert cli.main(["evaluate", "--corpus", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "1 of 1 (100.0 %)" in shown
+    assert "pan_left()" in shown
+
+
+@pytest.mark.parametrize("content", [None, "not JSON\n", ""])
+def test_a_corpus_that_cannot_be_used_ends_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    path = tmp_path / "corpus.jsonl"
+    if content is not None:
+        path.write_text(content, "utf-8")
+    assert cli.main(["evaluate", "--corpus", str(path), "--json"]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert str(path) in output.err
+
+
+def test_an_unknown_detector_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["evaluate", "--detector", "keywords,magic", "--corpus", str(tmp_path)])
+    assert end.value.code == 2
+    assert "there is no detector 'magic'" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    path = write(tmp_path, *[{"text": f"Look left {n}.", "calls": []} for n in range(2000)])
+    program = f"import sys; from lfm_voice_ros.cli import main; sys.exit(main(['evaluate', '--corpus', {str(path)!r}]))"
+    ran = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert ran.stdout is not None
+    assert ran.stderr is not None
+    with ran:
+        ran.stdout.close()
+        errors = ran.stderr.read()
+    assert errors == b""
+    assert ran.returncode != 0

@@ -1,0 +1,269 @@
+"""What the keywords detector understands, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lfm_voice_ros.core.errors import ConfigurationError
+from lfm_voice_ros.core.types import Json
+from lfm_voice_ros.detectors.keywords import KeywordDetector
+from lfm_voice_ros.evaluation.corpus import read_corpus
+from lfm_voice_ros.evaluation.scoring import Score, score
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "config" / "keywords.yaml"
+DETECTOR = KeywordDetector.from_file(SHIPPED)
+
+
+def calls(text: str) -> list[tuple[str, dict[str, Json]]]:
+    return [(call.name, dict(call.arguments)) for call in DETECTOR.detect(text).calls]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Look left.", [("pan_left", {})]),
+        ("could you please turn your head to the right, robot?", [("pan_right", {})]),
+        ("Would you mind looking up?", [("tilt_up", {})]),
+        ("uh, can you um lower your head", [("tilt_down", {})]),
+        ("Look thirty degrees to the left.", [("pan_left", {"degrees": 30})]),
+        ("pan right by 45", [("pan_right", {"degrees": 45})]),
+        ("Tilt up 12.5°", [("tilt_up", {"degrees": 12.5})]),
+        ("look slightly down", [("tilt_down", {"degrees": 10})]),
+        ("Look straight ahead.", [("center", {})]),
+        ("Look at pan 20 tilt minus 10.", [("look_at", {"pan_degrees": 20, "tilt_degrees": -10})]),
+        ("Look at thirty degrees right and ten up", [("look_at", {"pan_degrees": -30, "tilt_degrees": -10})]),
+        ("Set pan to 45 degrees.", [("look_at", {"pan_degrees": 45})]),
+        ("Scan the room.", [("look_around", {})]),
+        ("nod your head", [("nod", {})]),
+        ("Shake your head no.", [("shake_head", {})]),
+        ("Don't move!", [("stop", {})]),
+        ("Which way are you facing?", [("get_head_position", {})]),
+        ("What time is it?", [("get_time", {})]),
+        ("what's the time in New York right now", [("get_time", {"location": "New York"})]),
+        ("What day is it today?", [("get_date", {})]),
+    ],
+)
+def test_a_command_is_understood(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:
+    assert calls(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Look left, then up ten degrees and tell me the time.",
+            [("pan_left", {}), ("tilt_up", {"degrees": 10}), ("get_time", {})],
+        ),
+        ("turn left and then right", [("pan_left", {}), ("pan_right", {})]),
+        ("look left 30 and up 10", [("pan_left", {"degrees": 30}), ("tilt_up", {"degrees": 10})]),
+        ("look left look right", [("pan_left", {}), ("pan_right", {})]),
+        ("Look left before you nod.", [("pan_left", {}), ("nod", {})]),
+        ("What time is it in London and in Tokyo?", [("get_time", {"location": x}) for x in ("London", "Tokyo")]),
+    ],
+)
+def test_several_commands_come_in_spoken_order(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:
+    assert calls(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Look left, no, right.", [("pan_right", {})]),
+        ("Look left. Wait, I mean look up.", [("tilt_up", {})]),
+        ("pan left ten degrees, no, twenty degrees", [("pan_left", {"degrees": 20})]),
+        ("Look left, thirty degrees.", [("pan_left", {"degrees": 30})]),
+        ("Look left. Actually, never mind.", []),
+        ("look right, no, don't", []),
+        ("No, look right.", [("pan_right", {})]),
+    ],
+)
+def test_a_correction_replaces_what_was_said(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:
+    assert calls(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Don't look left or right.", []),
+        ("don't look left and nod", []),
+        ("Don't look left, look right.", [("pan_right", {})]),
+        ("not left, right", [("pan_right", {})]),
+        ("Look right instead of left.", [("pan_right", {})]),
+        ("don't stop", []),
+    ],
+)
+def test_what_is_not_wanted_is_not_done(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:
+    assert calls(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "She told me to look left.",
+        "Did you look left?",
+        "If I said look left, what would you do?",
+        "I want to sit down, look up, and relax.",
+        "Before you cross the street, look left and right.",
+        "I left my keys on the right side of the table.",
+        "Look up the word.",
+        "Look up and down the street.",
+        "What's up?",
+        "You're right.",
+        "turn down the volume",
+        "Turn the light to the left.",
+        "I have to stop by the store.",
+        "It was a nod to history.",
+        "the right one",
+        "Four left.",
+        "Time for lunch.",
+        "You looked left, right?",
+    ],
+)
+def test_talk_is_left_alone(text: str) -> None:
+    assert calls(text) == []
+
+
+def test_the_shipped_patterns_keep_their_score_on_the_development_corpus() -> None:
+    result = scored("commands.dev.jsonl")
+    assert result.names_share >= 0.97
+    assert result.arguments_share >= 0.95
+    assert result.near_misses_share >= 0.99
+
+
+def test_the_shipped_patterns_keep_their_score_on_sentences_they_were_not_made_for() -> None:
+    result = scored("commands.heldout.jsonl")
+    assert result.names_share >= 0.9
+    assert result.arguments_share >= 0.85
+    assert result.near_misses_share >= 0.98
+
+
+def test_a_third_of_the_development_corpus_asks_for_nothing() -> None:
+    examples = read_corpus(ROOT / "corpus" / "commands.dev.jsonl")
+    assert len(examples) >= 320
+    assert 3 * sum(not example.calls for example in examples) >= len(examples)
+
+
+def scored(corpus: str) -> Score:
+    return score(DETECTOR, read_corpus(ROOT / "corpus" / corpus), lambda example: example.text)
+
+
+@given(st.text(max_size=300))
+def test_no_text_makes_it_raise(text: str) -> None:
+    DETECTOR.detect(text)
+
+
+VOCABULARY = (
+    "look left right up down turn your head 30 ° degrees a bit and then , . ; ? no wait don't stop to the in Tokyo"
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from(VOCABULARY.split()), max_size=60))
+def test_arguments_fit_their_tools_whatever_is_said(words: list[str]) -> None:
+    for name, arguments in calls(" ".join(words)):
+        assert set(arguments) <= {
+            "look_at": {"pan_degrees", "tilt_degrees"},
+            "get_time": {"location"},
+            **{key: {"degrees"} for key in ("pan_left", "pan_right", "tilt_up", "tilt_down")},
+        }.get(name, set())
+        assert name != "look_at" or arguments
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "\x00\x1b[0m", "左を見て", "Посмотри налево", "🙂" * 50, "\ud800", "%s {} \\1", "-" * 500]
+)
+def test_strange_text_asks_for_nothing(text: str) -> None:
+    assert calls(text) == []
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "look left, ",
+        "look lef, ",
+        "look left ",
+        "look to the a the your ",
+        "a hundred and ",
+        "9.",
+        "no, ",
+        "', ",
+        "um, ",
+        "turn left or go and look up the ",
+        "can you please ",
+        "what time is it in a ",
+        "light left ",
+        "nodding ",
+    ],
+)
+def test_ten_thousand_characters_take_no_time_that_anybody_notices(unit: str) -> None:
+    text = (unit * 10_000)[:10_000]
+    DETECTOR.detect(text[:100])
+    start = time.process_time()
+    DETECTOR.detect(text)
+    # A hundredth of what catastrophic backtracking needs, and many times what a busy machine does.
+    assert time.process_time() - start < 1.0
+
+
+# ── Files of patterns ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def edited(folder: Path, old: str, new: str) -> tuple[Path, int]:
+    """Change the shipped file; give the copy and the line of the change."""
+    text = SHIPPED.read_text("utf-8")
+    assert old in text
+    path = folder / "keywords.yaml"
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    return path, text[: text.index(old)].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('pattern: "(?:a )?nod"', 'pattern: "(?:a )?(nod"', "missing ), unterminated subpattern"),
+        ('pattern: "(?:a )?nod"', 'pattern: "nod {nothing}"', "there is no part '{nothing}'"),
+        ('pattern: "(?:a )?nod"', 'pattern: "nod (?P<speed>fast)"', "there is no group 'speed'"),
+        ("tool: nod", "tool: dance", "there is no tool 'dance'"),
+        ("{tool: nod, pattern", "{tol: nod, pattern", "unknown key 'tol'"),
+        ("poison:", "poisson:", "unknown key 'poisson'"),
+        ("fillers: ", "fillers: [", "this is not YAML"),
+        ("'(?:just )?a degree': 1", "'(?:just )?a degree': one", "'one' is not a number"),
+        ("  look: ", "  look: '{look}' #", "without end"),
+        ("'what are'", "'what \\7'", "invalid group reference"),
+    ],
+)
+def test_a_mistake_in_the_file_is_told_with_its_line(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    path, line = edited(tmp_path, old, new)
+    with pytest.raises(ConfigurationError) as error:
+        KeywordDetector.from_file(path)
+    assert reason in str(error.value)
+    told = re.match(rf"{re.escape(str(path))}:(\d+): ", str(error.value))
+    assert told
+    if reason != "this is not YAML":
+        assert int(told[1]) == line
+
+
+@pytest.mark.parametrize("content", ["", "- a list\n", "amounts: {}\n", "\ttabs: 1\n"])
+def test_a_file_that_is_something_else_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keywords.yaml"
+    path.write_text(content, "utf-8")
+    with pytest.raises(ConfigurationError, match=re.escape(str(path))):
+        KeywordDetector.from_file(path)
+
+
+def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        KeywordDetector.from_file(tmp_path / "nothing.yaml")
+
+
+def test_every_built_in_tool_can_be_asked_for() -> None:
+    corpus = (ROOT / "corpus" / "commands.dev.jsonl").read_text("utf-8").splitlines()
+    names = {call["name"] for line in corpus for call in json.loads(line)["calls"]}
+    assert len(names) == 13
