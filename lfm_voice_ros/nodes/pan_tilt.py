@@ -83,12 +83,13 @@ class PanTilt(VoiceNode[PanTiltSettings]):
         self._publish_state()
 
     def _move(self, request: MoveHead.Request) -> Move:
-        if not self._trajectory.get_subscription_count():
+        now = self.now()
+        if not self._planner.stale(now) and not self._trajectory.get_subscription_count():
             raise Refused(
                 f"no controller listens on {self._trajectory.topic_name}; start it, or remap "
                 "head_controller/joint_trajectory to its topic"
             )
-        move = self._planner.move(request.motion, request.pan, request.tilt, request.append, self.now())
+        move = self._planner.move(request.motion, request.pan, request.tilt, request.append, now)
         self._send(move)
         return move
 

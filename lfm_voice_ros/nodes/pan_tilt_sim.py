@@ -33,16 +33,16 @@ class PanTiltSim(VoiceNode[PanTiltSimSettings]):
 
     def _on_trajectory(self, msg: JointTrajectory) -> None:
         now = self.now()
+        if not msg.points:
+            self._follower.hold(now)
+            return
         try:
             points = read_points(
                 self._names,
                 msg.joint_names,
                 [(to_seconds(point.time_from_start), point.positions, point.velocities) for point in msg.points],
             )
-            if points:
-                self._follower.follow(points, to_seconds(msg.header.stamp) or now, now)
-            else:
-                self._follower.hold(now)
+            self._follower.follow(points, to_seconds(msg.header.stamp) or now, now)
         except TrajectoryError as exc:
             self.trouble("trajectory", str(exc), Level.WARN)
         else:

@@ -146,6 +146,7 @@ class Probe:
         self._executor.add_node(self._node)
         self._publishers: dict[tuple[str, type], Any] = {}
         self._clients: dict[tuple[str, type], Any] = {}
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._spin, name=f"{name}.spin", daemon=True)
         self._thread.start()
 
@@ -164,6 +165,10 @@ class Probe:
 
         self._node.create_subscription(message_type, topic, receive, profile)
         return messages
+
+    def publishers_of(self, topic: str) -> int:
+        """How many publishers of the topic are known."""
+        return int(self._node.count_publishers(topic))
 
     def wait_for(self, predicate: Callable[[], Value], timeout: float = 20.0, what: str = "it") -> Value:
         """Wait until ``predicate`` is true and give its value; it is tried again at every message.
@@ -201,13 +206,15 @@ class Probe:
 
     def close(self) -> None:
         """End the thread and the node."""
-        self._executor.shutdown(timeout_sec=2.0)
+        self._closing.set()
+        self._executor.wake()
         self._thread.join(5.0)
+        self._executor.shutdown(timeout_sec=2.0)
         self._node.destroy_node()
         self._context.try_shutdown()
 
     def _spin(self) -> None:
-        while not self._executor._is_shutdown:
+        while not self._closing.is_set():
             self._executor.spin_once(timeout_sec=0.2)
 
     def _tell(self) -> None:
