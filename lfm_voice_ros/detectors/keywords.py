@@ -20,6 +20,7 @@ from lfm_voice_ros.detectors.sentences import Clause, clauses, clean, sentences
 _LONGEST_CLAUSE = 160  # characters; nobody says a longer command in one breath
 _MOST_CALLS = 20  # more in one utterance is noise
 _LONGEST_SPAN = 3  # clauses that one pattern may reach over
+_SAID_TWICE_DONE_ONCE = frozenset({"stop", "center", "look_at", "get_head_position", "get_time", "get_date"})
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -92,7 +93,9 @@ class KeywordDetector:
         if reading.negated:
             turn.negate(reading)
         elif reading.calls:
-            if not turn.refuses(clause.joint, bare=reading.bare):
+            if turn.is_choice(clause.joint):
+                turn.calls.pop()
+            elif not turn.refuses(clause.joint, bare=reading.bare):
                 turn.add(reading)
         elif self._file.amount.fullmatch(text) and turn.amend(self._reader.degrees(text)):
             pass
@@ -163,6 +166,10 @@ class _Turn:
             return bare or (tied and "but" not in words and "," not in joint) or "or" in words
         return False
 
+    def is_choice(self, joint: str) -> bool:
+        """Whether this command and the last are alternatives ("left or right"): which one is meant is unclear."""
+        return "or" in _words(joint) and not self.correcting and len(self.calls) > self.sentence_start
+
     def negate(self, reading: _Reading) -> None:
         """Take note of "don't …"; "not left" only sets something against what comes next."""
         self.negated = not reading.bare
@@ -177,7 +184,9 @@ class _Turn:
         if self.correcting and self.calls:
             self.calls.pop()
             self.sentence_start = min(self.sentence_start, len(self.calls))
-        self.calls.extend(reading.calls)
+        for call in reading.calls:
+            if call.name not in _SAID_TWICE_DONE_ONCE or self.calls[-1:] != [call]:
+                self.calls.append(call)
         self.gerund = reading.gerund
         self.correcting = self.negated = self.contrasted = self.unread = False
 
@@ -312,9 +321,7 @@ class _ClauseReader:
 
         return follow(0, before) or ()
 
-    def _matches(
-        self, text: str, at: int, context: frozenset[str], group: _Group
-    ) -> list[tuple[int, ToolCall]]:
+    def _matches(self, text: str, at: int, context: frozenset[str], group: _Group) -> list[tuple[int, ToolCall]]:
         found: dict[int, ToolCall] = {}
         if not group.any_of_them.match(text, at):
             return []

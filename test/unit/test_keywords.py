@@ -65,6 +65,8 @@ def test_a_command_is_understood(text: str, expected: list[tuple[str, dict[str, 
         ("turn left and then right", [("pan_left", {}), ("pan_right", {})]),
         ("look left 30 and up 10", [("pan_left", {"degrees": 30}), ("tilt_up", {"degrees": 10})]),
         ("look left look right", [("pan_left", {}), ("pan_right", {})]),
+        ("Stop. Stop! Don't move.", [("stop", {})]),
+        ("look left, look left", [("pan_left", {}), ("pan_left", {})]),
         ("Look left before you nod.", [("pan_left", {}), ("nod", {})]),
         ("What time is it in London and in Tokyo?", [("get_time", {"location": x}) for x in ("London", "Tokyo")]),
     ],
@@ -98,6 +100,7 @@ def test_a_correction_replaces_what_was_said(text: str, expected: list[tuple[str
         ("not left, right", [("pan_right", {})]),
         ("Look right instead of left.", [("pan_right", {})]),
         ("don't stop", []),
+        ("Can you look left or right?", []),
     ],
 )
 def test_what_is_not_wanted_is_not_done(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:
