@@ -25,10 +25,10 @@ def config_file(name: str) -> Path:
 def _config_folders() -> list[Path]:
     beside_the_package = Path(__file__).resolve().parents[2] / "config"
     try:
-        from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+        from ament_index_python.packages import get_package_share_directory
     except ImportError:
         return [beside_the_package]
     try:
         return [Path(get_package_share_directory(_PACKAGE)) / "config", beside_the_package]
-    except PackageNotFoundError:
+    except (LookupError, OSError):  # it isn't installed, or no ROS 2 environment is sourced
         return [beside_the_package]

@@ -118,6 +118,8 @@ def test_what_is_not_wanted_is_not_done(text: str, expected: list[tuple[str, dic
         "I left my keys on the right side of the table.",
         "Look up the word.",
         "Look up and down the street.",
+        "Turn left and right the ship.",
+        "Look left before the bus arrives.",
         "What's up?",
         "You're right.",
         "turn down the volume",
