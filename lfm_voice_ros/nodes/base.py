@@ -59,8 +59,11 @@ class VoiceNode(Node, Generic[Settings]):
     def trouble(self, condition: str, message: str, level: Level = Level.ERROR) -> None:
         """Say once on the console, and in the diagnostics until :meth:`well`, what is wrong and what to do."""
         if self.health.set(condition, level, message):
-            log = self.get_logger().error if level is Level.ERROR else self.get_logger().warning
-            log(message)
+            # Two calls: rclpy's logger refuses one call site with two severities.
+            if level is Level.ERROR:
+                self.get_logger().error(message)
+            else:
+                self.get_logger().warning(message)
             self.publish_diagnostics()
 
     def well(self, condition: str) -> None:

@@ -98,7 +98,10 @@ def call_to_msg(call: ToolCall) -> ToolCallMsg:
 
 def call_from_msg(msg: ToolCallMsg) -> ToolCall:
     """From the message. Raises ValueError when the arguments are not a JSON object."""
-    arguments = json.loads(msg.arguments_json or "{}", parse_constant=_refuse_constant)
+    try:
+        arguments = json.loads(msg.arguments_json or "{}", parse_constant=_refuse_constant)
+    except ValueError as exc:
+        raise ValueError(f"the arguments of '{msg.name}' are not JSON: {exc}") from exc
     if not isinstance(arguments, dict):
         raise ValueError(f"the arguments of '{msg.name}' are not a JSON object: {msg.arguments_json}")
     return ToolCall(msg.name, arguments)

@@ -52,6 +52,11 @@ class PanTilt(VoiceNode[PanTiltSettings]):
             self._publish_state()
 
     def _on_move(self, request: MoveHead.Request, response: MoveHead.Response) -> MoveHead.Response:
+        if request.motion == MoveHead.Request.POSITION:
+            status = self._planner.status(self.now())
+            response.success, response.message = not status.stale, self._planner.unknown if status.stale else ""
+            response.pan, response.tilt = status.position
+            return response
         try:
             if request.motion == MoveHead.Request.STOP:
                 move, response.message = self._stop()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from std_msgs.msg import Empty
 
@@ -13,7 +15,7 @@ from lfm_voice_ros.core.errors import ToolError, ToolTimeout
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import ToolServerSettings
 from lfm_voice_ros.core.types import HeadMove, ToolCall, ToolResult, ToolStatus
-from lfm_voice_ros.msg import HeadState, ToolDecision
+from lfm_voice_ros.msg import ToolDecision
 from lfm_voice_ros.msg import ToolResult as ToolResultMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode
@@ -23,6 +25,9 @@ from lfm_voice_ros.srv import CallTool, MoveHead
 from lfm_voice_ros.tools.clock import Places, now
 from lfm_voice_ros.tools.executor import ToolExecutor
 from lfm_voice_ros.tools.registry import Registry
+
+
+_ASK_PERIOD = 0.3  # s
 
 
 class _Job:
@@ -54,8 +59,13 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self._running: _Job | None = None
         self._results = self.create_publisher(ToolResultMsg, "tool_result", qos.EVENT)
         self.create_subscription(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
-        self.create_service(CallTool, "call_tool", self._on_call_tool)
+        # A group of its own: while it awaits a tool, the head's answers must still be taken.
+        self.create_service(CallTool, "call_tool", self._on_call_tool, callback_group=ReentrantCallbackGroup())
         self.health.value("tools", ", ".join(tool.name for tool in registry))
+
+    def open(self) -> None:
+        """Find the head, so that the first call need not wait for it."""
+        self._jobs.put(None)
 
     def _on_decision(self, msg: ToolDecision) -> None:
         calls = []
@@ -64,7 +74,7 @@ class ToolServer(VoiceNode[ToolServerSettings]):
                 calls.append(call_from_msg(call))
             except ValueError as exc:
                 # The executor refuses it with this name, so that the turn gets a result for every call.
-                self.get_logger().warning(f"a call of '{call.name}' has broken arguments: {exc}")
+                self.get_logger().warning(str(exc))
                 calls.append(ToolCall(call.name, {"arguments": call.arguments_json}))
         if calls:
             self._hand_over(_Job(msg.utterance_id, tuple(calls)))
@@ -89,7 +99,8 @@ class ToolServer(VoiceNode[ToolServerSettings]):
             if running := self._running:
                 running.canceled.set()
             for waiting in self._jobs.clear():
-                self._refuse(waiting, ToolStatus.CANCELED, "", "stop came first")
+                if waiting:
+                    self._refuse(waiting, ToolStatus.CANCELED, "", "stop came first")
         if self._jobs.put(job):
             self.well("queue")
         else:
@@ -100,12 +111,21 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         for index, call in enumerate(job.calls):
             self._publish(job, ToolResult(call, status, speech, error=error, index=index, total=len(job.calls)))
 
-    def _work(self, job: _Job) -> None:
+    def _work(self, job: _Job | None) -> None:
+        if job is None:
+            self._find_head()
+            return
         self._running = job
         try:
             self._executor.run(job.calls, job.canceled.is_set, partial(self._publish, job))
         finally:
             self._running = None
+
+    def _find_head(self) -> None:
+        try:
+            self._head.connect()
+        except ToolError as exc:
+            self.get_logger().warning(f"motions will fail: {exc}")
 
     def _publish(self, job: _Job, result: ToolResult) -> None:
         msg = result_to_msg(result, job.utterance_id, self.header())
@@ -116,15 +136,13 @@ class ToolServer(VoiceNode[ToolServerSettings]):
 
 
 class _HeadClient:
-    """The port Head over the service ``head/move`` and the topics ``head/state`` and ``head/stop``."""
+    """The port Head over the service ``head/move`` and the topic ``head/stop``."""
 
     def __init__(self, node: ToolServer, timeout: float) -> None:
-        self._node = node
         self._timeout = timeout
-        self._state: HeadState | None = None
+        self._connected = False
         self._client = node.create_client(MoveHead, "head/move")
         self._stop = node.create_publisher(Empty, "head/stop", qos.EVENT)
-        node.create_subscription(HeadState, "head/state", self._on_state, qos.STATE)
 
     def stop_now(self) -> None:
         """Stop the head without waiting for an answer. May be called from the callbacks' thread."""
@@ -132,18 +150,7 @@ class _HeadClient:
 
     def move(self, motion: str, pan: float, tilt: float, append: bool) -> HeadMove:
         """See the port."""
-        if not self._client.service_is_ready():
-            raise ToolError("my head doesn't answer: the service head/move is missing; is pan_tilt running?")
-        answered = threading.Event()
-        request = MoveHead.Request(motion=motion, pan=pan, tilt=tilt, append=append)
-        future = self._client.call_async(request)
-        future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(self._timeout):
-            self._client.remove_pending_request(future)
-            raise ToolTimeout(f"my head doesn't answer: head/move took longer than {self._timeout} s")
-        response: MoveHead.Response = future.result()
-        if not response.success:
-            raise ToolError(response.message)
+        response = self._call(MoveHead.Request(motion=motion, pan=pan, tilt=tilt, append=append))
         return HeadMove(
             pan=response.pan,
             tilt=response.tilt,
@@ -156,13 +163,44 @@ class _HeadClient:
 
     def position(self) -> tuple[float, float]:
         """See the port."""
-        state = self._state
-        if state is None or state.stale:
-            raise ToolError("my head's position is unknown: no head/state that is up to date; is pan_tilt running?")
-        return state.pan, state.tilt
+        response = self._call(MoveHead.Request(motion=MoveHead.Request.POSITION))
+        return response.pan, response.tilt
 
-    def _on_state(self, msg: HeadState) -> None:
-        self._state = msg
+    def _call(self, request: MoveHead.Request) -> MoveHead.Response:
+        self.connect()
+        response = self._ask(request, self._timeout)
+        if response is None:
+            self._connected = False
+            raise ToolTimeout(f"my head doesn't answer: head/move took longer than {self._timeout} s")
+        if not response.success:
+            raise ToolError(response.message)
+        return response
+
+    def connect(self) -> None:
+        """Make sure that answers arrive before anything is asked that acts. Raises ToolError, ToolTimeout.
+
+        A service is found before its answers find their way back (discovery works in both directions by itself): a
+        first call could move the head and still look as if it had failed. A question that moves nothing goes ahead.
+        """
+        if self._connected and self._client.service_is_ready():
+            return
+        deadline = time.monotonic() + self._timeout
+        if not self._client.wait_for_service(deadline - time.monotonic()):
+            raise ToolError("my head doesn't answer: the service head/move is missing; is pan_tilt running?")
+        self._connected = False
+        while not self._connected:
+            if time.monotonic() > deadline:
+                raise ToolTimeout("my head doesn't answer: head/move gives no answers; is pan_tilt hanging?")
+            self._connected = self._ask(MoveHead.Request(motion=MoveHead.Request.POSITION), _ASK_PERIOD) is not None
+
+    def _ask(self, request: MoveHead.Request, timeout: float) -> MoveHead.Response | None:
+        answered = threading.Event()
+        future = self._client.call_async(request)
+        future.add_done_callback(lambda _: answered.set())
+        if not answered.wait(timeout):
+            self._client.remove_pending_request(future)
+            return None
+        return future.result()
 
 
 def main() -> int:

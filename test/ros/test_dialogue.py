@@ -1,0 +1,233 @@
+"""dialogue over DDS: it says what was done, in a voice that can be understood, and it never hangs."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import soxr
+from diagnostic_msgs.msg import DiagnosticArray
+from harness import NodeProcess, Probe
+
+from lfm_voice_ros.backends import load_transcriber
+from lfm_voice_ros.core.settings import TranscriberSettings
+from lfm_voice_ros.core.types import SAMPLE_RATE
+from lfm_voice_ros.msg import (
+    Interrupt,
+    Playback,
+    Reply,
+    SpeechAudio,
+    ToolCall,
+    ToolDecision,
+    ToolResult,
+    Transcript,
+    TurnMetrics,
+    Utterance,
+)
+from lfm_voice_ros.nodes.base import to_stamp
+
+Start = Callable[..., NodeProcess]
+
+
+class Talk:
+    """What a dialogue node gives, and the messages of a turn to give it."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self.replies: list[Reply] = probe.subscribe("reply", Reply)
+        self.chunks: list[SpeechAudio] = probe.subscribe("audio/output", SpeechAudio)
+        self.metrics: list[TurnMetrics] = probe.subscribe("turn_metrics", TurnMetrics)
+        self.diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
+
+    def ready(self) -> None:
+        self.probe.wait_for(
+            lambda: self.status() and not self.status()[1].startswith("loading"), what="a loaded voice"
+        )
+
+    def status(self) -> tuple[int, str] | None:
+        found = [each for message in self.diagnostics for each in message.status if each.name == "dialogue"]
+        return (found[-1].level[0], found[-1].message) if found else None
+
+    def turn(self, utterance_id: str, text: str, *results: str) -> None:
+        """A person has said ``text``, and tools have answered ``results``."""
+        self.heard(utterance_id, text)
+        calls = [ToolCall(name="pan_left", arguments_json="{}") for _ in results]
+        self.probe.publish("tool_decision", ToolDecision(utterance_id=utterance_id, calls=calls))
+        for index, speech in enumerate(results):
+            result = ToolResult(
+                utterance_id=utterance_id, index=index, total=len(results), speech=speech, call=calls[index]
+            )
+            self.probe.publish("tool_result", result)
+
+    def heard(self, utterance_id: str, text: str) -> None:
+        ended = to_stamp(self.probe.now())
+        self.probe.publish("utterance", Utterance(utterance_id=utterance_id, speech_end=ended))
+        self.probe.publish("transcript", Transcript(utterance_id=utterance_id, text=text))
+
+    def reply(self, utterance_id: str) -> Reply:
+        return self.probe.wait_for(lambda: self._of(self.replies, utterance_id), what="a reply")
+
+    def closed(self, utterance_id: str) -> TurnMetrics:
+        return self.probe.wait_for(lambda: self._of(self.metrics, utterance_id), what="the metrics of the turn")
+
+    def spoken(self, utterance_id: str) -> list[SpeechAudio]:
+        """All chunks of a reply, once the last has come."""
+        self.probe.wait_for(
+            lambda: any(chunk.last for chunk in self.chunks if chunk.utterance_id == utterance_id), what="the voice"
+        )
+        return [chunk for chunk in self.chunks if chunk.utterance_id == utterance_id]
+
+    @staticmethod
+    def _of(messages: list[Any], utterance_id: str) -> Any:
+        return next((message for message in messages if message.utterance_id == utterance_id), None)
+
+
+@pytest.fixture
+def talk(probe: Probe) -> Talk:
+    return Talk(probe)
+
+
+def test_after_tool_calls_it_says_their_results_in_a_voice_that_is_understood(start: Start, talk: Talk) -> None:
+    start("dialogue")
+    talk.ready()
+
+    talk.turn("u1", "look left and tell me the time", "Looking left, thirty degrees.", "It is 9:05 PM in Tokyo.")
+
+    reply = talk.reply("u1")
+    assert (reply.text, reply.source) == ("Looking left, thirty degrees. It is 9:05 PM in Tokyo.", "tools")
+    chunks = talk.spoken("u1")
+    assert [chunk.sequence for chunk in chunks] == list(range(len(chunks)))
+    assert [chunk.text for chunk in chunks if chunk.text] == [
+        "Looking left, thirty degrees.",
+        "It is 9:05 PM in Tokyo.",
+    ]
+    assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    sound = np.concatenate([np.asarray(chunk.samples, np.float32) for chunk in chunks])
+    words = load_transcriber(TranscriberSettings()).transcribe(
+        soxr.resample(sound, chunks[0].sample_rate, SAMPLE_RATE)
+    )
+    for word in ("left", "degrees", "Tokyo"):
+        assert word in words.text
+
+
+def test_small_talk_is_answered_and_the_turn_is_closed_with_its_latencies(start: Start, talk: Talk) -> None:
+    start("dialogue")
+    talk.ready()
+
+    talk.turn("u1", "How are you?")
+
+    assert talk.reply("u1").source == "small_talk"
+    talk.spoken("u1")
+    talk.probe.publish(
+        "playback",
+        Playback(
+            header=talk.chunks[0].header, utterance_id="u1", state=Playback.STARTED, heard_seconds=0.0, queued_seconds=1.0
+        ),
+    )
+    talk.probe.publish(
+        "playback",
+        Playback(header=talk.chunks[0].header, utterance_id="u1", state=Playback.FINISHED, heard_text="I am fine."),
+    )
+    metrics = talk.closed("u1")
+    assert not metrics.interrupted
+    assert metrics.calls == 0
+    moments = [metrics.endpoint, metrics.transcript, metrics.decision, metrics.reply, metrics.first_audio]
+    assert moments == sorted(moments)
+    assert moments[0] > 0
+    assert metrics.playback >= metrics.reply
+    assert math.isnan(metrics.tools)
+
+
+def test_an_utterance_without_words_is_not_answered_and_its_turn_is_closed(start: Start, talk: Talk) -> None:
+    start("dialogue")
+    talk.ready()
+
+    talk.heard("noise", "")
+    talk.closed("noise")
+    talk.turn("u2", "hello")
+
+    talk.reply("u2")
+    assert [reply.utterance_id for reply in talk.replies] == ["u2"]
+
+
+def test_a_tool_that_never_answers_ends_in_a_spoken_sentence(start: Start, talk: Talk) -> None:
+    start("dialogue", parameters={"result_timeout": 0.3})
+    talk.ready()
+
+    talk.heard("u1", "look left")
+    talk.probe.publish("tool_decision", ToolDecision(utterance_id="u1", calls=[ToolCall(name="pan_left")]))
+
+    reply = talk.reply("u1")
+    assert reply.source == "error"
+    assert "did not answer" in reply.text
+    talk.spoken("u1")
+
+
+def test_a_decision_that_never_comes_ends_in_a_spoken_sentence(start: Start, talk: Talk) -> None:
+    start("dialogue", parameters={"decision_timeout": 0.3})
+    talk.ready()
+
+    talk.heard("u1", "look left")
+
+    assert "could not decide" in talk.reply("u1").text
+    talk.spoken("u1")
+
+
+def test_an_interrupt_ends_the_voice_and_the_next_turn_is_answered(start: Start, talk: Talk) -> None:
+    start("dialogue")
+    talk.ready()
+    long_result = " ".join(f"This is sentence number {number} of a long answer." for number in range(60))
+
+    talk.turn("u1", "talk", long_result)
+    talk.probe.wait_for(lambda: talk.chunks, what="the first sound")
+    talk.probe.publish("interrupt", Interrupt(utterance_id="u1", reason="test"))
+    talk.turn("u2", "hello")
+
+    talk.spoken("u2")
+    first = [chunk for chunk in talk.chunks if chunk.utterance_id == "u1"]
+    assert not any(chunk.last for chunk in first)
+    assert sum(1 for chunk in first if chunk.text) < 60
+    assert talk.closed("u1").interrupted
+
+
+def test_without_a_voice_the_reply_is_still_given_as_text_and_the_diagnostics_say_why(start: Start, talk: Talk) -> None:
+    node = start("dialogue", parameters={"voice": "/nowhere/voice.onnx"})
+    talk.probe.wait_for(lambda: (talk.status() or (0, ""))[0] == 2, what="an error in the diagnostics")
+
+    talk.turn("u1", "look left", "Looking left, thirty degrees.")
+
+    assert talk.reply("u1").text == "Looking left, thirty degrees."
+    talk.closed("u1")
+    status = talk.status()
+    assert status is not None
+    assert "/nowhere/voice.onnx" in status[1]
+    assert "Traceback" not in node.output
+
+
+def test_a_missing_language_model_leaves_the_short_list_and_says_so(start: Start, talk: Talk) -> None:
+    node = start("dialogue", parameters={"language_model": "/nowhere/model.gguf"})
+    talk.ready()
+
+    talk.turn("u1", "How are you?")
+
+    assert talk.reply("u1").source == "small_talk"
+    status = talk.status()
+    assert status is not None
+    assert status[0] == 1
+    assert "short list" in status[1]
+    assert "Traceback" not in node.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_within_two_seconds_while_it_speaks(start: Start, talk: Talk, number: signal.Signals) -> None:
+    node = start("dialogue")
+    talk.ready()
+    talk.turn("u1", "talk", " ".join(["This is a very long answer."] * 100))
+    talk.probe.wait_for(lambda: talk.chunks, what="the first sound")
+
+    assert node.stop(number, timeout=2.0) == 0
+    assert "Traceback" not in node.output

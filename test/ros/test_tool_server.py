@@ -1,0 +1,200 @@
+"""tool_server with a real head: what it does, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import NodeProcess, Probe
+
+from lfm_voice_ros.msg import HeadState, ToolCall, ToolDecision, ToolResult
+from lfm_voice_ros.srv import CallTool
+
+Start = Callable[..., NodeProcess]
+
+
+@pytest.fixture
+def head(start: Start, probe: Probe) -> list[HeadState]:
+    """A simulated head that is ready; the list grows with its states."""
+    states = probe.subscribe("head/state", HeadState)
+    start("pan_tilt")
+    start("pan_tilt_sim")
+    probe.wait_for(lambda: states and not states[-1].stale, what="a head that knows where it is")
+    return states
+
+
+def call(probe: Probe, name: str, arguments: str = "{}") -> ToolResult:
+    request = CallTool.Request(call=ToolCall(name=name, arguments_json=arguments))
+    return probe.call("call_tool", CallTool, request).result
+
+
+def decision(utterance_id: str, *calls: tuple[str, dict[str, Any]]) -> ToolDecision:
+    made = [ToolCall(name=name, arguments_json=json.dumps(arguments)) for name, arguments in calls]
+    return ToolDecision(utterance_id=utterance_id, calls=made, detector="test")
+
+
+def rests_at(states: list[HeadState], pan: float, tilt: float) -> Callable[[], bool]:
+    """Whether the head stands still at these degrees."""
+    return lambda: (
+        not states[-1].moving
+        and abs(math.degrees(states[-1].pan) - pan) < 0.5
+        and abs(math.degrees(states[-1].tilt) - tilt) < 0.5
+    )
+
+
+def test_a_call_moves_the_head_and_the_result_says_where_to(
+    start: Start, probe: Probe, head: list[HeadState]
+) -> None:
+    start("tool_server")
+
+    result = call(probe, "pan_left", '{"degrees": 40}')
+
+    assert (result.status, result.error) == (ToolResult.SUCCEEDED, "")
+    assert result.speech == "Looking left, forty degrees."
+    assert json.loads(result.result_json) == {
+        "pan_degrees": 40.0,
+        "tilt_degrees": 0.0,
+        "moved_degrees": 40.0,
+        "limited": False,
+    }
+    probe.wait_for(rests_at(head, 40, 0), what="the head at 40 degrees")
+
+
+def test_beyond_the_limit_the_head_stops_there_and_says_so(start: Start, probe: Probe, head: list[HeadState]) -> None:
+    start("tool_server")
+
+    result = call(probe, "pan_right", '{"degrees": 170}')
+
+    assert result.speech.startswith("Looking right, ninety")
+    assert result.speech.endswith("I am at my limit.")
+    probe.wait_for(rests_at(head, -90, 0), what="the head at its limit")
+
+
+def test_the_calls_of_a_decision_run_in_order_and_each_has_its_result(
+    start: Start, probe: Probe, head: list[HeadState]
+) -> None:
+    results = probe.subscribe("tool_result", ToolResult)
+    start("tool_server")
+
+    wanted = decision("u1", ("pan_left", {"degrees": 30}), ("get_time", {}), ("tilt_up", {"degrees": 10}))
+    probe.publish("tool_decision", wanted)
+
+    probe.wait_for(lambda: len(results) == 3, what="three results")
+    assert [(r.utterance_id, r.call.name, r.index, r.total, r.status) for r in results] == [
+        ("u1", "pan_left", 0, 3, ToolResult.SUCCEEDED),
+        ("u1", "get_time", 1, 3, ToolResult.SUCCEEDED),
+        ("u1", "tilt_up", 2, 3, ToolResult.SUCCEEDED),
+    ]
+    probe.wait_for(rests_at(head, 30, -10), what="the head where both motions end")
+
+
+def test_opposite_motions_of_one_sentence_are_both_seen(start: Start, probe: Probe, head: list[HeadState]) -> None:
+    results = probe.subscribe("tool_result", ToolResult)
+    start("tool_server")
+
+    probe.publish("tool_decision", decision("u1", ("pan_left", {"degrees": 30}), ("pan_right", {"degrees": 60})))
+
+    probe.wait_for(lambda: len(results) == 2, what="two results")
+    probe.wait_for(rests_at(head, -30, 0), what="the head at the end")
+    assert max(math.degrees(state.pan) for state in head) > 29
+
+
+def test_stop_halts_a_motion_and_gives_up_what_was_to_come(start: Start, probe: Probe, head: list[HeadState]) -> None:
+    results = probe.subscribe("tool_result", ToolResult)
+    start("tool_server")
+    probe.publish("tool_decision", decision("u1", ("look_around", {})))
+    probe.wait_for(lambda: head[-1].moving, what="a moving head")
+
+    probe.publish("tool_decision", decision("u2", ("stop", {})))
+
+    stopped = probe.wait_for(lambda: next((r for r in results if r.utterance_id == "u2"), None), what="the result")
+    assert (stopped.status, stopped.speech) == (ToolResult.SUCCEEDED, "Stopped.")
+    probe.wait_for(lambda: not head[-1].moving, timeout=2.0, what="a head at rest")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "reason"),
+    [
+        ("fly", "{}", "no tool named fly"),
+        ("pan_left", '{"degrees": "far"}', "degrees"),
+        ("pan_left", '{"degrees": 9999}', "degrees"),
+        ("pan_left", '{"degrees": NaN}', "not JSON"),
+        ("pan_left", "degrees=30", "not JSON"),
+        ("pan_left", "[30]", "not a JSON object"),
+        ("__import__('os').abort()", "{}", "no tool named"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_the_node_goes_on(
+    start: Start, probe: Probe, name: str, arguments: str, reason: str
+) -> None:
+    results = probe.subscribe("tool_result", ToolResult)
+    node = start("tool_server")
+
+    refused = call(probe, name, arguments)
+    probe.publish(
+        "tool_decision", ToolDecision(utterance_id="u1", calls=[ToolCall(name=name, arguments_json=arguments)])
+    )
+    probe.wait_for(lambda: any(result.utterance_id == "u1" for result in results), what="the refusal")
+
+    assert refused.status == ToolResult.REJECTED
+    assert reason in refused.error
+    assert {result.status for result in results} == {ToolResult.REJECTED}
+    assert call(probe, "get_date").status == ToolResult.SUCCEEDED
+    assert "Traceback" not in node.output
+
+
+def test_a_tool_that_is_not_allowed_is_refused(start: Start, probe: Probe) -> None:
+    start("tool_server", parameters={"allowed": ["get_time", "get_date"]})
+
+    assert "not allowed" in call(probe, "nod").error
+    assert call(probe, "get_time").status == ToolResult.SUCCEEDED
+
+
+def test_without_a_head_a_motion_fails_with_a_sentence_and_the_clock_still_works(start: Start, probe: Probe) -> None:
+    node = start("tool_server")
+
+    result = call(probe, "nod")
+
+    assert result.status == ToolResult.FAILED
+    assert result.speech == "I could not nod: my head doesn't answer."
+    assert "is pan_tilt running" in result.error
+    assert call(probe, "get_time", '{"location": "Tokyo"}').speech.endswith("in Tokyo.")
+    assert "Traceback" not in node.output
+
+
+def test_with_stale_joint_states_a_motion_fails_with_a_sentence(start: Start, probe: Probe) -> None:
+    states = probe.subscribe("head/state", HeadState)
+    start("pan_tilt")
+    start("tool_server")
+    probe.wait_for(lambda: states and states[-1].stale, what="a head that does not know where it is")
+
+    result = call(probe, "pan_left")
+
+    assert result.status == ToolResult.FAILED
+    assert "unknown" in result.speech
+    assert "joint_states" not in result.speech
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_within_two_seconds(start: Start, probe: Probe, number: signal.Signals) -> None:
+    node = start("tool_server")
+    call(probe, "get_time")
+
+    assert node.stop(number, timeout=2.0) == 0
+    assert "Traceback" not in node.output
+
+
+def test_a_wrong_tool_file_ends_the_start_up_with_a_sentence(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text("tools: [{name: wave}]")
+
+    node = start("tool_server", parameters={"tools_file": str(path)})
+
+    assert node.wait() == 2
+    assert f"{path}: tools/0" in node.output
+    assert "Traceback" not in node.output
