@@ -21,6 +21,7 @@ from lfm_voice_ros.core.ports import Clock
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 
 _SILENT_AFTER = 1.0  # s without a callback after which a device counts as lost
+_OPENING = 3.0  # s for which a sound server may hesitate with a new stream
 _QUEUE = 200  # blocks between the callback and the thread that delivers
 _LATENCY = 0.03  # s; flush() can't take back what the device has already
 _BLOCK = 0.01  # s of sound a callback
@@ -129,7 +130,8 @@ class Microphone:
         self._stream: Any = None
         self._rate = 0
         self._blocks: queue.Queue[tuple[Samples, float]] = queue.Queue(_QUEUE)
-        self._heard_at = 0.0  # s, monotonic
+        self._opened_at = 0.0  # s, monotonic
+        self._heard_at = 0.0  # s, monotonic: the newest callback
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -140,8 +142,8 @@ class Microphone:
         self._thread.start()
 
     def check(self) -> None:
-        """Raises ResourceError when the device has given nothing for a second."""
-        if time.monotonic() - self._heard_at > _SILENT_AFTER:
+        """Raises ResourceError when the device is gone or has given nothing for a second."""
+        if _lost(self._stream, self._opened_at, self._heard_at):
             raise ResourceError(f"{self.description} gives no sound any more; plug it in again or choose another")
 
     def stop(self) -> None:
@@ -172,7 +174,7 @@ class Microphone:
             latency="low",
             callback=self._callback,
         )
-        self._heard_at = time.monotonic()
+        self._opened_at = time.monotonic()
 
     def close_stream(self) -> None:
         """Close at once."""
@@ -234,7 +236,8 @@ class Speaker:
         self._handed = 0  # samples given to the device
         self._audible_until = 0.0  # s, monotonic: when the last of them leaves the device
         self._resampler: StreamResampler | None = None
-        self._called_at = 0.0  # s, monotonic
+        self._opened_at = 0.0  # s, monotonic
+        self._called_at = 0.0  # s, monotonic: the newest callback
 
     def start(self) -> None:
         """Open the device. Raises ResourceError."""
@@ -252,8 +255,8 @@ class Speaker:
         """Nothing is kept."""
 
     def check(self) -> None:
-        """Raises ResourceError when the device has taken nothing for a second."""
-        if time.monotonic() - self._called_at > _SILENT_AFTER:
+        """Raises ResourceError when the device is gone or has taken nothing for a second."""
+        if _lost(self._stream, self._opened_at, self._called_at):
             raise ResourceError(f"{self.description} takes no sound any more; plug it in again or choose another")
 
     def write(self, samples: Samples, sample_rate: int) -> None:
@@ -297,7 +300,6 @@ class Speaker:
         channels = _accepted_channels(sounddevice.check_output_settings, info, sounddevice.PortAudioError)
         self._rate = int(info["default_samplerate"])
         self.description = f"speaker {info['name']}"
-        self._called_at = time.monotonic()
         self._stream = _started(
             sounddevice,
             sounddevice.OutputStream,
@@ -309,6 +311,7 @@ class Speaker:
             blocksize=round(_BLOCK * self._rate),
             callback=self._callback,
         )
+        self._opened_at = time.monotonic()
 
     def close_stream(self) -> None:
         """Close at once."""
@@ -385,6 +388,12 @@ def _started(sounddevice: Any, stream_type: Any, failure: str, **options: Any) -
     except (sounddevice.PortAudioError, ValueError) as exc:
         raise ResourceError(f"{failure} ({exc}); close the program that uses it or choose another") from exc
     return stream
+
+
+def _lost(stream: Any, opened_at: float, called_at: float) -> bool:
+    now = time.monotonic()
+    patience = _SILENT_AFTER if now - opened_at > _OPENING else _OPENING
+    return stream is None or not stream.active or now - max(opened_at, called_at) > patience
 
 
 def _closed(stream: Any) -> None:

@@ -27,6 +27,7 @@ from lfm_voice_ros.nodes.runtime import run
 
 _TEND_PERIOD = 0.1  # s between looks at the source
 _ACTIVITY_PERIOD = 1.0  # s between repeated voice_activity
+_PATIENCE = 5.0  # s for which a file waits until somebody takes utterances
 _DRY = 1.0  # s without sound after which an utterance can't go on
 _GAP = 0.2  # s; external sound that jumps further is another stream
 _FORGIVEN = 5.0  # s of usable external sound after which a warning about unusable sound ends
@@ -54,6 +55,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._listener: Listener | None = None
         self._source: _Source | None = None
         self._next_try = 0.0  # s, monotonic
+        self._patient_until = 0.0  # s, monotonic
         self._dry = True  # what was being said has been ended, because no sound came
         self._delivered_at = time.monotonic()
         self._spoken_at = float("nan")  # s, monotonic
@@ -71,6 +73,9 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
 
     def open(self) -> None:
         """Begin to open the source; a source that can't be opened is tried again every ``reconnect_period``."""
+        if self.settings.source.startswith("wav:"):
+            # A file would be over before the discovery of the other nodes is.
+            self._patient_until = time.monotonic() + _PATIENCE
         self._hearing = self.add_worker("hearing", self._hear, _BACKLOG)
         self._device = self.add_worker("device", self._tend, 1)
         self.create_timer(_TEND_PERIOD, self._on_tend)
@@ -123,7 +128,8 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
 
     def _tend(self, _: None) -> None:
         now = time.monotonic()
-        if self._source is None and now >= self._next_try:
+        expected = self._utterances.get_subscription_count() > 0 or now >= self._patient_until
+        if self._source is None and expected and now >= self._next_try:
             self._next_try = now + self.settings.reconnect_period
             self._open_source()
         elif self._source is not None:

