@@ -1,4 +1,4 @@
-"""The command lfm-voice: score the detectors on a corpus, list the sound devices."""
+"""The command lfm-voice: run the demo, score the detectors on a corpus, list the sound devices."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lfm_voice_ros.core.errors import ResourceError, VoiceError
 from lfm_voice_ros.core.ports import Detector, Transcriber
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import TranscriberSettings
+from lfm_voice_ros.demo import options
 from lfm_voice_ros.detectors.keywords import KeywordDetector
 from lfm_voice_ros.evaluation import report
 from lfm_voice_ros.evaluation.corpus import Example, read_corpus
@@ -101,6 +102,12 @@ def _devices(_arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _demo(arguments: argparse.Namespace) -> int:
+    from lfm_voice_ros.demo.main import run
+
+    return run(arguments)
+
+
 def _detector_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
@@ -127,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="the scores as JSON on standard output, the rest on standard error"
     )
     evaluate.set_defaults(run=_evaluate)
+    demo = commands.add_parser("demo", help="run the whole assistant on spoken input and draw what happened")
+    options.add_to(demo)
+    demo.set_defaults(run=_demo)
     devices = commands.add_parser("devices", help="list the microphones and loudspeakers")
     devices.set_defaults(run=_devices)
     return parser

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 import threading
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,23 +60,7 @@ class Line:
     samples: Samples  # 16 kHz
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--wav", nargs="+", type=Path, metavar="FILE", help="speak these recordings, a turn each")
-    source.add_argument("--mic", action="store_true", help="listen to the microphone and use the speaker; ends on ^C")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the turns as data")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        default=Path("demo_output"),
-        help="where the picture, the page, the replies and the logs go (default: %(default)s)",
-    )
-    parser.add_argument("--params-file", type=Path, metavar="FILE", help="parameters of the nodes")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Namespace) -> int:
     """Run the demo; give the exit code. Raises ConfigurationError, ResourceError."""
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
     lines = [] if arguments.mic else _recordings(arguments.wav) if arguments.wav else _conversation()

@@ -86,7 +86,9 @@ def _draw_head(axes: Axes, recording: Recording) -> None:
     if recording.joints:
         joints = np.asarray(recording.joints)
         axes.plot(joints[:, 0] - recording.begin, np.degrees(joints[:, 1]), color=_PAN, label="pan (left is positive)")
-        axes.plot(joints[:, 0] - recording.begin, np.degrees(joints[:, 2]), color=_TILT, label="tilt (down is positive)")
+        axes.plot(
+            joints[:, 0] - recording.begin, np.degrees(joints[:, 2]), color=_TILT, label="tilt (down is positive)"
+        )
         axes.legend(loc="lower right", fontsize=8)
     axes.axhline(0.0, color="#999999", lw=0.5)
     axes.margins(y=0.25)
@@ -103,7 +105,11 @@ def _draw_envelope(axes: Axes, times: np.ndarray, samples: np.ndarray, color: st
 
 
 def _end(recording: Recording) -> float:
-    moments = [recording.begin + 1.0, *(at for at, *_ in recording.joints[-1:]), *(at for at, _ in recording.heard[-1:])]
+    moments = [
+        recording.begin + 1.0,
+        *(at for at, *_ in recording.joints[-1:]),
+        *(at for at, _ in recording.heard[-1:]),
+    ]
     return max(moments) - recording.begin
 
 

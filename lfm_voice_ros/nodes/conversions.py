@@ -39,7 +39,9 @@ def samples_to_field(samples: Samples) -> array[float]:
 def samples_from_field(field: array[float], sample_rate: int) -> Samples:
     """A float32[] field to sound. Raises AudioError for no samples, NaN, infinity, or a rate that no device has."""
     if not _RATES[0] <= sample_rate <= _RATES[1]:
-        raise AudioError(f"sound with a sample rate of {sample_rate} Hz was dropped; send {_RATES[0]} to {_RATES[1]} Hz")
+        raise AudioError(
+            f"sound with a sample rate of {sample_rate} Hz was dropped; send {_RATES[0]} to {_RATES[1]} Hz"
+        )
     samples = np.asarray(field, np.float32)
     if samples.size == 0:
         raise AudioError("sound without samples was dropped")

@@ -26,7 +26,6 @@ from lfm_voice_ros.tools.clock import Places, now
 from lfm_voice_ros.tools.executor import ToolExecutor
 from lfm_voice_ros.tools.registry import Registry
 
-
 _ASK_PERIOD = 0.3  # s
 
 
@@ -206,5 +205,3 @@ class _HeadClient:
 def main() -> int:
     """Run the node."""
     return run([ToolServer])
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lfm_voice_ros.core.grounding import claims_an_act, compose, sentences
 from lfm_voice_ros.core.types import ToolCall, ToolResult, ToolStatus
 

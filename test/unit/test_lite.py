@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.types import ToolCall, ToolResult, ToolStatus, Transcript

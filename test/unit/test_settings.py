@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 import yaml
+
 from lfm_voice_ros.core import settings
 from lfm_voice_ros.core.errors import ConfigurationError
 from lfm_voice_ros.core.resources import config_file

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import pytest
+
 from lfm_voice_ros.core.errors import ConfigurationError, ToolError, ToolTimeout
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.types import HeadMove, ToolCall, ToolResult, ToolStatus
@@ -16,10 +17,21 @@ from lfm_voice_ros.tools.executor import ToolExecutor
 from lfm_voice_ros.tools.registry import Registry
 
 NOON = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)
-ALL_TOOLS = (
-    "pan_left pan_right tilt_up tilt_down center look_at look_around nod shake_head stop "
-    "get_head_position get_time get_date"
-).split()
+ALL_TOOLS = [
+    "pan_left",
+    "pan_right",
+    "tilt_up",
+    "tilt_down",
+    "center",
+    "look_at",
+    "look_around",
+    "nod",
+    "shake_head",
+    "stop",
+    "get_head_position",
+    "get_time",
+    "get_date",
+]
 
 
 def frozen_clock(zone: tzinfo | None) -> datetime:
@@ -64,9 +76,7 @@ def make_executor(head: RecordingHead, allowed: tuple[str, ...] = ("*",)) -> Too
     return ToolExecutor(registry, head, Places.from_file(config_file("places.yaml")), frozen_clock)
 
 
-def run(
-    executor: ToolExecutor, *calls: ToolCall, canceled: Callable[[], bool] = lambda: False
-) -> list[ToolResult]:
+def run(executor: ToolExecutor, *calls: ToolCall, canceled: Callable[[], bool] = lambda: False) -> list[ToolResult]:
     results: list[ToolResult] = []
     executor.run(calls, canceled, results.append)
     return results
@@ -179,9 +189,7 @@ def test_allowing_a_tool_that_does_not_exist_is_a_configuration_error() -> None:
         make_executor(RecordingHead(), allowed=("fly",))
 
 
-@pytest.mark.parametrize(
-    ("error", "status"), [(ToolError, ToolStatus.FAILED), (ToolTimeout, ToolStatus.TIMED_OUT)]
-)
+@pytest.mark.parametrize(("error", "status"), [(ToolError, ToolStatus.FAILED), (ToolTimeout, ToolStatus.TIMED_OUT)])
 def test_a_failing_head_is_told_without_the_technical_part(error: type[ToolError], status: ToolStatus) -> None:
     head = RecordingHead(error=error("my head's position is unknown: no joint_states for 0.5 s; is it running?"))
 

@@ -6,6 +6,7 @@ import itertools
 import math
 
 import pytest
+
 from lfm_voice_ros.core.turns import TurnBook
 from lfm_voice_ros.core.types import ToolCall, ToolResult, ToolStatus, Transcript
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+
 from lfm_voice_ros.core.health import Health, Level
 from lfm_voice_ros.core.worker import Worker
 
