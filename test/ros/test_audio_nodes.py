@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -245,13 +246,16 @@ def test_half_duplex_hears_nothing_while_the_robot_speaks_and_hears_again_after_
 
 def _await_hearing(probe: Probe, heard: list[Any], at: float) -> None:
     """Send a hum until some of it passes."""
-    for step in range(200):
-        if any(np.any(m.samples) for m in heard):
-            return
-        at = send(probe, tone(0.2, frequency=60.0), at=at)
+    deadline = time.monotonic() + 10.0
+    while not any(np.any(m.samples) for m in heard[-20:]):
+        assert time.monotonic() < deadline, "the robot stays deaf"
         count = len(heard)
-        probe.wait_for(lambda count=count: len(heard) > count, what=f"sound {step}")  # type: ignore[misc]
-    raise AssertionError("the robot stays deaf")
+        at = send(probe, tone(0.2, frequency=60.0), at=at)
+        probe.wait_for(partial(_longer_than, heard, count), what="more sound")
+
+
+def _longer_than(messages: list[Any], count: int) -> bool:
+    return len(messages) > count
 
 
 def test_speech_into_a_reply_interrupts_it_once(launch: Start, probe: Probe, speech: Samples) -> None:
