@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -239,6 +240,25 @@ def test_without_a_sound_server_both_nodes_live_and_say_so(
         health(executable, False)
         assert node.running
         assert "Traceback" not in node.output
+
+
+def test_the_devices_are_listed_and_their_absence_is_one_sentence(server: SoundServer) -> None:
+    def listed() -> str:
+        # A process of its own: PortAudio reads the environment when it begins.
+        code = (
+            "from lfm_voice_ros.backends.sound_card import list_devices\n"
+            "from lfm_voice_ros.core.errors import ResourceError\n"
+            "try:\n    print(*list_devices(), sep='\\n')\nexcept ResourceError as exc:\n    print('refused:', exc)"
+        )
+        environment = {**os.environ, **server.environment}
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
+    (default,) = [line for line in listed().splitlines() if line.split()[1] == "default"]
+    assert "default input, default output" in default
+    server.kill()
+    assert listed().startswith("refused: there is no sound device")
 
 
 def _await_recording(path: Path) -> None:
