@@ -1,6 +1,6 @@
 """Start the voice assistant: one process a node, or all in one with composed:=true."""
 
-import os
+from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
@@ -23,7 +23,7 @@ PARAMETERS = {
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; the nodes are made when their values are known."""
-    params_file = os.path.join(get_package_share_directory("lfm_voice_ros"), "config", "assistant.yaml")
+    params_file = Path(get_package_share_directory("lfm_voice_ros")) / "config" / "assistant.yaml"
     return LaunchDescription(
         [
             DeclareLaunchArgument(
@@ -60,7 +60,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and topics."),
             DeclareLaunchArgument(
                 "params_file",
-                default_value=params_file,
+                default_value=str(params_file),
                 description="Parameters of all nodes; copy the default one and change it.",
             ),
             DeclareLaunchArgument(

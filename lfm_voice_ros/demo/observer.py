@@ -174,10 +174,14 @@ class Observer(Node):
             level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
             before = self.statuses.get(status.name)
             self.statuses[status.name] = (level, status.message)
-            if level and before != (level, status.message):
+            if level and before != (level, status.message) and not status.message.startswith("loading"):
                 self.event("warning" if level == 1 else "error", f"{status.name}: {status.message}")
 
 
 def call_text(name: str, arguments: dict[str, object]) -> str:
     """A call as one reads it: ``pan_left(degrees=30)``."""
-    return f"{name}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
+
+    def text(value: object) -> str:
+        return f"{value:g}" if isinstance(value, float) else repr(value)
+
+    return f"{name}({', '.join(f'{key}={text(value)}' for key, value in arguments.items())})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from lfm_voice_ros.demo.record import Recording
 
 _PERSON, _ROBOT, _PAN, _TILT, _TOOL = "#33658a", "#b5651d", "#33658a", "#c1440e", "#2a7f4f"
-_SECONDS_PER_INCH = 3.5
+_SECONDS_PER_INCH = 3.2
 
 
 def draw(recording: Recording, path: Path) -> None:
@@ -27,7 +28,9 @@ def draw(recording: Recording, path: Path) -> None:
     _draw_head(head, recording)
     for number, turn in enumerate(recording.turns.values(), start=1):
         for axes in (heard, said, head):
-            axes.axvspan(turn.speech_start - recording.begin, turn.speech_end - recording.begin, color="#dde8f0", lw=0)
+            axes.axvspan(
+                turn.speech_start - recording.begin, turn.speech_end - recording.begin, color="#dde8f0", lw=0, zorder=0
+            )
         heard.annotate(
             f"{number}  {_shortened(turn.transcript or turn.rejection)}",
             (turn.speech_start - recording.begin, 1.0),
@@ -69,17 +72,11 @@ def _draw_said(axes: Axes, recording: Recording) -> None:
         samples = np.concatenate(turn.voice)
         start = turn.voice_start - recording.begin
         _draw_envelope(axes, start + np.arange(samples.size) / turn.voice_rate, samples, _ROBOT)
-        axes.annotate(
-            f"{number}  {_shortened(turn.reply)}",
-            (start, 0.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            fontsize=7.5,
-            color=_ROBOT,
-        )
+        label = textwrap.fill(f"{number}  {turn.reply}", width=26, max_lines=3, placeholder=" …")
+        axes.text(start, 2.3, label, fontsize=7.5, color=_ROBOT, va="top")
     axes.set_ylabel("robot")
-    axes.set_ylim(-1.0, 1.0)
+    axes.set_ylim(-1.0, 2.4)
+    axes.set_yticks([-1.0, 0.0, 1.0])
 
 
 def _draw_head(axes: Axes, recording: Recording) -> None:

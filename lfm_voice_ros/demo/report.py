@@ -63,7 +63,8 @@ def write_page(recording: Recording, picture: Path, replies: Path, path: Path) -
 body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1500px; padding: 0 1rem; color: #222 }}
 img {{ max-width: 100% }} table {{ border-collapse: collapse; margin-top: 1rem }}
 th, td {{ border-bottom: 1px solid #ddd; padding: .4rem .6rem; text-align: left; vertical-align: top }}
-.n {{ text-align: right; font-variant-numeric: tabular-nums }} audio {{ display: block; height: 2rem; margin-top: .3rem }}
+.n {{ text-align: right; font-variant-numeric: tabular-nums }}
+audio {{ display: block; height: 2rem; margin-top: .3rem }}
 </style>
 <h1>lfm_voice_ros demo</h1>
 <img alt="What the robot heard, said and did over time" src="data:image/png;base64,{image}">

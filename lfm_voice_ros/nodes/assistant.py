@@ -15,7 +15,7 @@ from lfm_voice_ros.nodes.base import VoiceNode
 from lfm_voice_ros.nodes.dialogue import Dialogue
 from lfm_voice_ros.nodes.pan_tilt import PanTilt
 from lfm_voice_ros.nodes.pan_tilt_sim import PanTiltSim
-from lfm_voice_ros.nodes.runtime import run
+from lfm_voice_ros.nodes.runtime import ARGUMENTS_UNUSABLE, run
 from lfm_voice_ros.nodes.tool_detector import ToolDetector
 from lfm_voice_ros.nodes.tool_server import ToolServer
 from lfm_voice_ros.nodes.transcriber import TranscriberNode
@@ -34,7 +34,12 @@ def main() -> int:
         default="sim",
         help="sim: a simulated head; external: a robot's own joint trajectory controller",
     )
-    arguments = parser.parse_args(remove_ros_args(sys.argv)[1:])
+    try:
+        own = remove_ros_args(sys.argv)[1:]
+    except Exception as exc:  # the class is private to rclpy's C++ part
+        print(f"lfm_voice_ros: {ARGUMENTS_UNUSABLE}: {exc}", file=sys.stderr)
+        return 2
+    arguments = parser.parse_args(own)
     nodes: list[Callable[[], VoiceNode[Any]]] = [
         AudioCapture,
         TranscriberNode,

@@ -61,7 +61,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     def open(self) -> None:
         """Load the voice and the language model in the worker."""
-        self.trouble("loading", "loading the voice", Level.WARN)
+        self.health.set("loading", Level.WARN, "loading the voice")
         self._jobs.put(self._load)
 
     def _on_utterance(self, msg: Utterance) -> None:

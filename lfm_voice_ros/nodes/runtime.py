@@ -18,6 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 from lfm_voice_ros.core.errors import ConfigurationError, VoiceError
 from lfm_voice_ros.nodes.base import VoiceNode
 
+ARGUMENTS_UNUSABLE = "the ROS arguments can't be used"
 _WAKE_PERIOD = 0.1  # s; how soon a signal is seen
 
 
@@ -36,7 +37,7 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as exc:  # rcl raises several kinds for a malformed --ros-args or parameter file
-        print(f"lfm_voice_ros: the ROS arguments can't be used: {exc}", file=sys.stderr)
+        print(f"lfm_voice_ros: {ARGUMENTS_UNUSABLE}: {exc}", file=sys.stderr)
         return 2
     nodes: list[VoiceNode[Any]] = []
     executor = SingleThreadedExecutor()

@@ -44,9 +44,7 @@ class Talk:
         self.diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
 
     def ready(self) -> None:
-        self.probe.wait_for(
-            lambda: self.status() and not self.status()[1].startswith("loading"), what="a loaded voice"
-        )
+        self.probe.wait_for(lambda: self.status() and not self.status()[1].startswith("loading"), what="a loaded voice")
 
     def status(self) -> tuple[int, str] | None:
         found = [each for message in self.diagnostics for each in message.status if each.name == "dialogue"]
@@ -107,9 +105,7 @@ def test_after_tool_calls_it_says_their_results_in_a_voice_that_is_understood(st
     ]
     assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     sound = np.concatenate([np.asarray(chunk.samples, np.float32) for chunk in chunks])
-    words = load_transcriber(TranscriberSettings()).transcribe(
-        soxr.resample(sound, chunks[0].sample_rate, SAMPLE_RATE)
-    )
+    words = load_transcriber(TranscriberSettings()).transcribe(soxr.resample(sound, chunks[0].sample_rate, SAMPLE_RATE))
     for word in ("left", "degrees", "Tokyo"):
         assert word in words.text
 
@@ -125,7 +121,11 @@ def test_small_talk_is_answered_and_the_turn_is_closed_with_its_latencies(start:
     talk.probe.publish(
         "playback",
         Playback(
-            header=talk.chunks[0].header, utterance_id="u1", state=Playback.STARTED, heard_seconds=0.0, queued_seconds=1.0
+            header=talk.chunks[0].header,
+            utterance_id="u1",
+            state=Playback.STARTED,
+            heard_seconds=0.0,
+            queued_seconds=1.0,
         ),
     )
     talk.probe.publish(

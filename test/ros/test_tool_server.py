@@ -47,9 +47,7 @@ def rests_at(states: list[HeadState], pan: float, tilt: float) -> Callable[[], b
     )
 
 
-def test_a_call_moves_the_head_and_the_result_says_where_to(
-    start: Start, probe: Probe, head: list[HeadState]
-) -> None:
+def test_a_call_moves_the_head_and_the_result_says_where_to(start: Start, probe: Probe, head: list[HeadState]) -> None:
     start("tool_server")
 
     result = call(probe, "pan_left", '{"degrees": 40}')

@@ -1,0 +1,88 @@
+"""The launch file under the real launch system, where that is installed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import Probe
+
+from lfm_voice_ros.msg import HeadState, ToolResult
+from lfm_voice_ros.srv import CallTool
+
+pytest.importorskip("launch_ros", reason="launch and launch_ros come with a ROS distribution, not with its wheels")
+
+ARGUMENTS = ["tools", "dialogue", "audio_source", "audio_sink", "head", "namespace", "params_file", "composed"]
+QUIET = ("audio_source:=topic", "audio_sink:=none")
+
+
+@pytest.fixture
+def launch(domain: int) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `ros2 launch lfm_voice_ros assistant.launch.py` with arguments; it ends with the test."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = ["ros2", "launch", "lfm_voice_ros", "assistant.launch.py", *arguments]
+        running.append(
+            subprocess.Popen(
+                command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        )
+        return running[-1]
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_every_argument_explains_itself(launch: Callable[..., subprocess.Popen[str]]) -> None:
+    shown, _ = launch("--show-args").communicate(timeout=60)
+
+    for argument in ARGUMENTS:
+        assert f"'{argument}':" in shown
+    assert "No description given" not in shown
+
+
+@pytest.mark.parametrize("composed", ["false", "true"])
+def test_the_assistant_starts_in_a_namespace_works_and_ends(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe, composed: str
+) -> None:
+    states = probe.subscribe("/robot/head/state", HeadState)
+    assistant = launch("namespace:=robot", f"composed:={composed}", *QUIET)
+    probe.wait_for(lambda: states and not states[-1].stale, timeout=60.0, what="a head")
+
+    request = CallTool.Request()
+    request.call.name = "nod"
+    assert probe.call("/robot/call_tool", CallTool, request).result.status == ToolResult.SUCCEEDED
+
+    assistant.send_signal(signal.SIGINT)
+    output, _ = assistant.communicate(timeout=15)
+    assert assistant.returncode == 0
+    assert "Traceback" not in output
+
+
+def test_an_external_head_has_no_simulation(launch: Callable[..., subprocess.Popen[str]], probe: Probe) -> None:
+    states = probe.subscribe("/head/state", HeadState)
+    launch("head:=external", *QUIET)
+
+    probe.wait_for(lambda: states, timeout=60.0, what="the state of the head")
+
+    assert all(state.stale for state in states)
+
+
+def test_a_wrong_parameter_file_ends_the_launch_with_the_reason(
+    launch: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("/**/transcriber:\n  ros__parameters:\n    modle: tiny\n")
+
+    output, _ = launch(f"params_file:={wrong}", *QUIET).communicate(timeout=60)
+
+    assert "transcriber has no parameter 'modle'" in output
+    assert "Traceback" not in output
