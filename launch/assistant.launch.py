@@ -1,5 +1,7 @@
 """Start the voice assistant: one process a node, or all in one with composed:=true."""
 
+import json
+import tempfile
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -83,18 +85,17 @@ def _nodes(context: LaunchContext) -> list:
     }  # (node, parameter): value
     names = list(NODES) + (["pan_tilt_sim"] if value("head") == "sim" else [])
     if value("composed") == "true":
-        overrides = [
-            argument
-            for (node, parameter), setting in chosen.items()
-            for argument in ("-p", f"{node}:{parameter}:={setting}")
-        ]
         nodes = [
             Node(
                 package="lfm_voice_ros",
                 executable="assistant",
                 output="screen",
                 arguments=["--head", value("head")],
-                ros_arguments=["--params-file", value("params_file"), *overrides],
+                ros_arguments=[
+                    argument
+                    for file in [value("params_file"), *([_parameter_file(chosen)] if chosen else [])]
+                    for argument in ("--params-file", file)
+                ],
             )
         ]
     else:
@@ -121,3 +122,14 @@ def _nodes(context: LaunchContext) -> list:
         for node in nodes
     ]
     return [GroupAction([PushRosNamespace(value("namespace")), *nodes]), *endings]
+
+
+def _parameter_file(chosen: dict) -> str:
+    # Not `-p NODE:PARAMETER:=VALUE`: that finds no node in a namespace.
+    lines = [
+        f"/**/{node}:\n  ros__parameters:\n    {parameter}: {json.dumps(setting)}\n"
+        for (node, parameter), setting in chosen.items()
+    ]
+    with tempfile.NamedTemporaryFile("w", prefix="assistant_", suffix=".yaml", delete=False) as file:
+        file.write("".join(lines))
+    return file.name

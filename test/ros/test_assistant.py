@@ -112,18 +112,18 @@ def test_no_usable_recording_ends_with_a_sentence(domain: int, tmp_path: Path) -
     assert "Traceback" not in run.stderr
 
 
-def test_all_nodes_in_one_process_hear_a_file_and_answer(start: Start, probe: Probe, speak: Speak) -> None:
+def test_all_nodes_in_one_process_hear_a_file_and_answer(
+    start: Start, probe: Probe, speak: Speak, tmp_path: Path
+) -> None:
     states = probe.subscribe("robot/head/state", HeadState)
     replies = probe.subscribe("robot/reply", Reply)
     metrics = probe.subscribe("robot/turn_metrics", TurnMetrics)
-    assistant = start(
-        "assistant",
-        parameters={
-            "audio_capture:source": f"wav:{speak('Turn right twenty degrees.', LEAD)}",
-            "audio_player:sink": "none",
-        },
-        remappings={"__ns": "/robot"},
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text(
+        f"/**/audio_capture:\n  ros__parameters:\n    source: 'wav:{speak('Turn right twenty degrees.', LEAD)}'\n"
+        "/**/audio_player:\n  ros__parameters:\n    sink: none\n"
     )
+    assistant = start("assistant", arguments=["--ros-args", "--params-file", str(parameters), "-r", "__ns:=/robot"])
 
     probe.wait_for(lambda: replies, timeout=60.0, what="a reply")
     probe.wait_for(lambda: metrics, what="the end of the turn")
