@@ -48,7 +48,10 @@ def read_wav(path: Path) -> Samples:
 
 
 def write_wav(path: Path, samples: Samples, rate: int) -> None:
-    """Write mono sound at ``rate`` Hz as 16 bit WAV, clipped at full scale. Raises ResourceError when the file can't be written."""
+    """Write mono sound at ``rate`` Hz as 16 bit WAV, clipped at full scale.
+
+    Raises ResourceError when the file can't be written.
+    """
     with _create(path, rate) as file:
         file.write(samples)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -178,7 +178,7 @@ class Observer(Node):
                 self.event("warning" if level == 1 else "error", f"{status.name}: {status.message}")
 
 
-def call_text(name: str, arguments: dict[str, object]) -> str:
+def call_text(name: str, arguments: Mapping[str, object]) -> str:
     """A call as one reads it: ``pan_left(degrees=30)``."""
 
     def text(value: object) -> str:

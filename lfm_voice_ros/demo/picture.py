@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from lfm_voice_ros.demo.record import Recording
 
@@ -92,7 +94,7 @@ def _draw_head(axes: Axes, recording: Recording) -> None:
     axes.set_ylabel("head, degrees")
 
 
-def _draw_envelope(axes: Axes, times: np.ndarray, samples: np.ndarray, color: str) -> None:
+def _draw_envelope(axes: Axes, times: NDArray[Any], samples: NDArray[Any], color: str) -> None:
     # The extremes of every 10 ms draw the same picture as all samples do.
     size = 160
     count = samples.size // size

@@ -77,7 +77,7 @@ audio {{ display: block; height: 2rem; margin-top: .3rem }}
 
 
 def _calls(turn: Turn) -> str:
-    return ", ".join(call_text(name, dict(arguments)) for name, arguments in turn.calls) or "–"
+    return ", ".join(call_text(name, arguments) for name, arguments in turn.calls) or "–"
 
 
 def _ms(turn: Turn, name: str) -> str:

@@ -7,6 +7,7 @@ import math
 from array import array
 
 import numpy as np
+from std_msgs.msg import Header
 
 from lfm_voice_ros.core.errors import AudioError
 from lfm_voice_ros.core.types import (
@@ -24,7 +25,6 @@ from lfm_voice_ros.msg import ToolResult as ToolResultMsg
 from lfm_voice_ros.msg import Transcript as TranscriptMsg
 from lfm_voice_ros.msg import Utterance as UtteranceMsg
 from lfm_voice_ros.nodes.base import to_seconds, to_stamp
-from std_msgs.msg import Header
 
 _RATES = (8_000, 192_000)  # Hz; what sound cards offer
 

@@ -44,7 +44,9 @@ class Talk:
         self.diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
 
     def ready(self) -> None:
-        self.probe.wait_for(lambda: self.status() and not self.status()[1].startswith("loading"), what="a loaded voice")
+        self.probe.wait_for(
+            lambda: not (self.status() or (0, "loading"))[1].startswith("loading"), what="a loaded voice"
+        )
 
     def status(self) -> tuple[int, str] | None:
         found = [each for message in self.diagnostics for each in message.status if each.name == "dialogue"]

@@ -111,6 +111,7 @@ def test_stop_halts_a_motion_and_gives_up_what_was_to_come(start: Start, probe: 
     probe.publish("tool_decision", decision("u2", ("stop", {})))
 
     stopped = probe.wait_for(lambda: next((r for r in results if r.utterance_id == "u2"), None), what="the result")
+    assert stopped is not None
     assert (stopped.status, stopped.speech) == (ToolResult.SUCCEEDED, "Stopped.")
     probe.wait_for(lambda: not head[-1].moving, timeout=2.0, what="a head at rest")
 

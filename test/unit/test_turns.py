@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -21,7 +22,7 @@ def result(index: int) -> ToolResult:
     return ToolResult(ToolCall("pan_left"), ToolStatus.SUCCEEDED, f"result {index}", index=index, total=2)
 
 
-STEPS = {
+STEPS: dict[str, Callable[[TurnBook], None]] = {
     "utterance": lambda turns: turns.utterance("u1", 10.0, 10.5),
     "transcript": lambda turns: turns.transcript("u1", SAID, 10.9),
     "decision": lambda turns: turns.decision("u1", 2, 11.0),

@@ -30,13 +30,17 @@ class Gate:
         self.finished.release()
 
 
+def unexpected(error: Exception) -> None:
+    raise error
+
+
 @pytest.fixture
 def gate() -> Gate:
     return Gate()
 
 
 def test_items_are_worked_on_in_order(gate: Gate) -> None:
-    worker = Worker("test", gate.work, pytest.fail, 10)
+    worker = Worker("test", gate.work, unexpected, 10)
     gate.open.set()
 
     for item in range(5):
@@ -49,7 +53,7 @@ def test_items_are_worked_on_in_order(gate: Gate) -> None:
 
 
 def test_a_full_queue_drops_and_counts(gate: Gate) -> None:
-    worker = Worker("test", gate.work, pytest.fail, 2)
+    worker = Worker("test", gate.work, unexpected, 2)
     worker.put(0)
     assert gate.begun.wait(TIMEOUT)
 
@@ -61,7 +65,7 @@ def test_a_full_queue_drops_and_counts(gate: Gate) -> None:
 
 
 def test_what_has_not_begun_can_be_taken_back(gate: Gate) -> None:
-    worker = Worker("test", gate.work, pytest.fail, 5)
+    worker = Worker("test", gate.work, unexpected, 5)
     worker.put(0)
     assert gate.begun.wait(TIMEOUT)
     worker.put(1)
@@ -89,7 +93,7 @@ def test_an_error_is_told_and_the_next_item_is_worked_on(gate: Gate) -> None:
 
 
 def test_a_worker_in_the_middle_of_its_work_is_not_waited_for_longer_than_asked(gate: Gate) -> None:
-    worker = Worker("test", gate.work, pytest.fail, 5)
+    worker = Worker("test", gate.work, unexpected, 5)
     worker.put(0)
     assert gate.begun.wait(TIMEOUT)
 
