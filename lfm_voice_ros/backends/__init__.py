@@ -21,8 +21,8 @@ def load_transcriber(settings: TranscriberSettings) -> Transcriber:
     return FasterWhisper(settings)
 
 
-def load_synthesizer(name: str, voice: str) -> Synthesizer:
-    """Load the text to speech ``name`` with ``voice``; takes about a second.
+def load_synthesizer(name: str, voice: str, steady: bool = False) -> Synthesizer:
+    """Load the text to speech ``name`` with ``voice``; takes about a second. ``steady``: see Piper.
 
     Raises ConfigurationError for a name that there isn't, ResourceError when the library or the voice is missing.
     """
@@ -30,4 +30,4 @@ def load_synthesizer(name: str, voice: str) -> Synthesizer:
         raise ConfigurationError(f"there is no synthesizer '{name}'; there is: piper")
     from lfm_voice_ros.backends.piper import Piper
 
-    return Piper(voice)
+    return Piper(voice, steady)

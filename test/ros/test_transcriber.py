@@ -24,7 +24,7 @@ Start = Callable[..., NodeProcess]
 @pytest.fixture(scope="module")
 def speak() -> Callable[[str], Samples]:
     """Give a sentence as sound at 16 kHz, with the silences around it that an utterance has."""
-    voice = Piper("bundled")
+    voice = Piper("bundled", steady=True)
 
     def speak(text: str) -> Samples:
         spoken = soxr.resample(np.concatenate(list(voice.synthesize(text))), voice.sample_rate, SAMPLE_RATE)

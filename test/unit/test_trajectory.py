@@ -66,6 +66,7 @@ def test_from_rest_no_joint_is_faster_or_brisker_than_allowed(
 
 @given(start=pairs, velocities=speeds, waypoint=pairs)
 @example(start=(0.0, 0.0), velocities=(1.5, 0.0), waypoint=(0.1, 0.0))
+@example(start=(0.0, 0.0), velocities=(0.0, 6.1e-05), waypoint=(0.0, 0.0))
 @example(start=(0.0, 0.0), velocities=(1.5, -1.5), waypoint=(1.5**2 / 8.0, 1.0))
 def test_in_motion_no_joint_is_faster_or_brisker_than_allowed(start: Pair, velocities: Pair, waypoint: Pair) -> None:
     trajectory, _ = move_through(start, velocities, [waypoint], BOUNDS)
