@@ -1,25 +1,41 @@
-"""Finds the files that come with the package."""
+"""Finds and reads configuration files."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from lfm_voice_ros.core.errors import ConfigurationError
 
 _PACKAGE = "lfm_voice_ros"
 
 
-def config_file(name: str) -> Path:
-    """Give the path of ``config/NAME``: the installed one, or without an installed package that of the repository.
+def config_file(name: str, chosen: str = "") -> Path:
+    """Give the path of a configuration file: the ``chosen`` one, or where that is empty the package's ``config/NAME``.
 
-    Raises ConfigurationError when there is no such file.
+    The package's is the installed one, or without an installed package that of the repository. Raises
+    ConfigurationError when that isn't there; whether a chosen one is there, its reader finds out.
     """
+    if chosen:
+        return Path(chosen).expanduser()
     folders = _config_folders()
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
     looked_in = " and ".join(str(folder) for folder in folders)
     raise ConfigurationError(f"the file {name} was not found in {looked_in}; build the package again")
+
+
+def read_yaml(path: Path) -> Any:
+    """Give what a YAML file holds. Raises ConfigurationError that names the file and the place."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from exc
+    except (UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise ConfigurationError(f"{path} is not YAML: {' '.join(str(exc).split())}") from exc
 
 
 def _config_folders() -> list[Path]:

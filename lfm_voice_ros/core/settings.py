@@ -125,6 +125,7 @@ class ToolDetectorSettings:
 
     detector: str = setting("keywords", "how a tool call is found", choices=("keywords",))
     patterns_file: str = setting("", "patterns of the keywords detector; empty is the package's config/keywords.yaml")
+    tools_file: str = setting("", "the tools that may be decided; empty is the package's config/tools.yaml")
     queue: int = setting(8, "transcripts that may wait", minimum=1, maximum=100)
 
 

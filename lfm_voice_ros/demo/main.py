@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import rclpy
 import soxr
-import yaml
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
@@ -25,7 +24,7 @@ from lfm_voice_ros.backends import load_synthesizer
 from lfm_voice_ros.backends.wav_file import read_wav
 from lfm_voice_ros.core.domain import claim_domain
 from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError
-from lfm_voice_ros.core.resources import config_file
+from lfm_voice_ros.core.resources import config_file, read_yaml
 from lfm_voice_ros.core.settings import PanTiltSettings
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 from lfm_voice_ros.demo.observer import Observer
@@ -109,9 +108,9 @@ def run(arguments: Namespace) -> int:
 def _conversation() -> list[Line]:
     path = config_file("demo.yaml")
     try:
-        texts: Sequence[str] = yaml.safe_load(path.read_text(encoding="utf-8"))["person"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as exc:
-        raise ConfigurationError(f"{path} needs a list `person` of sentences: {exc}") from exc
+        texts: Sequence[str] = read_yaml(path)["person"]
+    except (KeyError, TypeError) as exc:
+        raise ConfigurationError(f"{path} needs a list `person` of sentences") from exc
     voice = load_synthesizer("piper", "bundled", steady=True)
     lines = []
     for text in texts:

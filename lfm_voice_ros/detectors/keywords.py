@@ -7,7 +7,7 @@ left alone. docs/tool-detection.md explains it with examples.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,9 +34,12 @@ class KeywordDetector:
         self._reader = _ClauseReader(patterns)
 
     @classmethod
-    def from_file(cls, path: Path) -> KeywordDetector:
-        """Make a detector of a file of patterns. Raises ConfigurationError with file, line and reason."""
-        return cls(pattern_file.read(path))
+    def from_file(cls, path: Path, own_tools: Collection[str] = ()) -> KeywordDetector:
+        """Make a detector of a file of patterns, which may name ``own_tools`` beside the built-in ones.
+
+        Raises ConfigurationError with file, line and reason.
+        """
+        return cls(pattern_file.read(path, own_tools))
 
     def detect(self, text: str) -> ToolDecision:
         """Give the calls that ``text`` asks for, in spoken order; none for anything unclear. Never raises."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from lfm_voice_ros.core.errors import ConfigurationError
 
 #: The tools that have an argument ``degrees``; a direction means one of them.
 MOVES = ("pan_left", "pan_right", "tilt_up", "tilt_down")
-#: All tools that a pattern may name.
+#: The built-in tools. A pattern may name these and the robot's own.
 TOOLS = (
     *(*MOVES, "center", "look_at", "look_around", "nod", "shake_head", "stop"),
     *("get_head_position", "get_time", "get_date"),
@@ -67,18 +67,19 @@ class PatternFile:
     patterns: tuple[Pattern, ...]
 
 
-def read(path: Path) -> PatternFile:
-    """Read and compile a file of patterns.
+def read(path: Path, own_tools: Collection[str]) -> PatternFile:
+    """Read and compile a file of patterns, which may name ``own_tools`` beside the built-in ones.
 
     Raises ConfigurationError, with file, line and reason, for a file that can't be read, wrong YAML, an unknown or
     missing key, an unknown tool, part or group, and a wrong regular expression.
     """
-    return _Reader(path).read()
+    return _Reader(path, frozenset(TOOLS) | frozenset(own_tools)).read()
 
 
 class _Reader:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tools: frozenset[str]) -> None:
         self._path = path
+        self._tools = tools
         self._parts: dict[str, tuple[str, yaml.Node]] = {}
         self._count = 0
 
@@ -154,8 +155,8 @@ class _Reader:
 
     def _tool(self, node: yaml.Node) -> str:
         name = self._text(node)
-        if name not in TOOLS:
-            raise self._error(node, f"there is no tool '{name}'; there are: {', '.join(TOOLS)}")
+        if name not in self._tools:
+            raise self._error(node, f"there is no tool '{name}'; there are: {', '.join(sorted(self._tools))}")
         return name
 
     def _expand(self, text: str, node: yaml.Node, depth: int = 0) -> str:

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from lfm_voice_ros.core.errors import ConfigurationError
 from lfm_voice_ros.core.grounding import claims_an_act
+from lfm_voice_ros.core.resources import read_yaml
 
 
 class SmallTalk:
@@ -29,10 +28,7 @@ class SmallTalk:
     @classmethod
     def from_file(cls, path: Path) -> SmallTalk:
         """Read config/small_talk.yaml or another of its form. Raises ConfigurationError."""
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-            raise ConfigurationError(f"the small talk can't be read: {' '.join(str(exc).split())}") from exc
+        content = read_yaml(path)
         try:
             if unknown := set(content) - {"answers", "otherwise"}:
                 raise ConfigurationError(f"unknown keys: {', '.join(sorted(unknown))}")

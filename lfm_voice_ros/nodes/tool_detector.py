@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from lfm_voice_ros.core.ports import Detector
 from lfm_voice_ros.core.resources import config_file
@@ -16,6 +15,7 @@ from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode
 from lfm_voice_ros.nodes.conversions import decision_to_msg
 from lfm_voice_ros.nodes.runtime import run
+from lfm_voice_ros.tools.registry import Registry
 
 
 class ToolDetector(VoiceNode[ToolDetectorSettings]):
@@ -23,8 +23,9 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
 
     def __init__(self) -> None:
         super().__init__("tool_detector", ToolDetectorSettings)
-        patterns = Path(self.settings.patterns_file) if self.settings.patterns_file else config_file("keywords.yaml")
-        self._detector: Detector = KeywordDetector.from_file(patterns)
+        own_tools = [tool.name for tool in Registry.from_file(config_file("tools.yaml", self.settings.tools_file))]
+        patterns = config_file("keywords.yaml", self.settings.patterns_file)
+        self._detector: Detector = KeywordDetector.from_file(patterns, own_tools)
         self._transcripts = self.add_worker("detector", self._decide, self.settings.queue)
         self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
         self.create_subscription(Transcript, "transcript", self._on_transcript, qos.EVENT)

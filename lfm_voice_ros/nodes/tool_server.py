@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from pathlib import Path
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
@@ -49,8 +48,7 @@ class ToolServer(VoiceNode[ToolServerSettings]):
 
     def __init__(self) -> None:
         super().__init__("tool_server", ToolServerSettings)
-        tools_file = Path(self.settings.tools_file) if self.settings.tools_file else config_file("tools.yaml")
-        registry = Registry.from_file(tools_file, self.settings.allowed)
+        registry = Registry.from_file(config_file("tools.yaml", self.settings.tools_file), self.settings.allowed)
         self._head = _HeadClient(self, self.settings.timeout)
         places = Places.from_file(config_file("places.yaml"))
         self._executor = ToolExecutor(registry, self._head, places, now)

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-import yaml
-
 from lfm_voice_ros.core.errors import ConfigurationError, ToolError
+from lfm_voice_ros.core.resources import read_yaml
 from lfm_voice_ros.core.types import Json
 from lfm_voice_ros.tools.binding import Outcome
 
@@ -42,10 +41,7 @@ class Places:
     @classmethod
     def from_file(cls, path: Path) -> Places:
         """Read the aliases. Raises ConfigurationError."""
-        try:
-            aliases = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-            raise ConfigurationError(f"the places can't be read: {' '.join(str(exc).split())}") from exc
+        aliases = read_yaml(path)
         if not isinstance(aliases, dict) or not all(isinstance(item, str) for pair in aliases.items() for item in pair):
             raise ConfigurationError(f"{path} must map names of places to time zones")
         return cls(aliases)

@@ -6,12 +6,11 @@ import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jsonschema
-import yaml
 
 from lfm_voice_ros.core.errors import ConfigurationError, ToolError
+from lfm_voice_ros.core.resources import read_yaml
 from lfm_voice_ros.core.types import Json, ToolCall
 
 #: What a file of tools must look like; what the bindings mean is checked where they are made.
@@ -84,12 +83,7 @@ class Registry:
     @classmethod
     def from_file(cls, path: Path, allowed: Sequence[str] = ("*",)) -> Registry:
         """Read a file of tools. Raises ConfigurationError that names the file and the place."""
-        try:
-            content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ConfigurationError(f"the tools can't be read: {exc}") from exc
-        except yaml.YAMLError as exc:
-            raise ConfigurationError(f"{path} is not YAML: {' '.join(str(exc).split())}") from exc
+        content = read_yaml(path)
         try:
             jsonschema.validate(content, _FILE_SCHEMA)
         except jsonschema.ValidationError as exc:

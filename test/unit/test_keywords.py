@@ -272,3 +272,12 @@ def test_every_built_in_tool_can_be_asked_for() -> None:
     corpus = (ROOT / "corpus" / "commands.dev.jsonl").read_text("utf-8").splitlines()
     names = {call["name"] for line in corpus for call in json.loads(line)["calls"]}
     assert len(names) == 13
+
+
+def test_a_robots_own_tool_is_found_by_its_own_pattern(tmp_path: Path) -> None:
+    path = tmp_path / "keywords.yaml"
+    path.write_text(SHIPPED.read_text("utf-8") + '  - {tool: wave, pattern: "wave(?: (?:at|to) me)?"}\n', "utf-8")
+
+    detector = KeywordDetector.from_file(path, own_tools=["wave"])
+
+    assert [call.name for call in detector.detect("Look left and please wave at me.").calls] == ["pan_left", "wave"]

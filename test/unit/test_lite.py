@@ -96,7 +96,7 @@ def test_a_language_model_that_claims_an_act_or_fails_is_not_repeated(
         ("answers: []", "otherwise"),
         ("answers: []\notherwise: [b]\nextra: 1", "extra"),
         ("- a", "list of small talk"),
-        ("[", "can't be read"),
+        ("[", "not YAML"),
     ],
 )
 def test_a_wrong_file_of_small_talk_says_what_is_wrong(tmp_path: Path, text: str, complaint: str) -> None:
