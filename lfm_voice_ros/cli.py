@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,17 +14,15 @@ from rich.console import Console
 from lfm_voice_ros.core.errors import ResourceError, VoiceError
 from lfm_voice_ros.core.ports import Detector, Transcriber
 from lfm_voice_ros.core.resources import config_file
-from lfm_voice_ros.core.settings import TranscriberSettings
+from lfm_voice_ros.core.settings import ToolDetectorSettings, TranscriberSettings
 from lfm_voice_ros.demo import options
-from lfm_voice_ros.detectors.keywords import KeywordDetector
+from lfm_voice_ros.detectors import load_detector
 from lfm_voice_ros.evaluation import report
 from lfm_voice_ros.evaluation.corpus import Example, read_corpus
 from lfm_voice_ros.evaluation.scoring import score
+from lfm_voice_ros.tools.registry import Registry
 
-#: How each detector is made.
-DETECTORS: dict[str, Callable[[], Detector]] = {
-    "keywords": lambda: KeywordDetector.from_file(config_file("keywords.yaml")),
-}
+DETECTORS = ("keywords",)
 
 _PIPE_CLOSED = 141  # what a shell reports for a program that SIGPIPE ended
 _WIDTH_OF_A_FILE = 160  # columns where there is no terminal
@@ -79,10 +77,15 @@ def _load_transcriber() -> Transcriber:
     return load_transcriber(TranscriberSettings())
 
 
+def _load_detector(name: str) -> Detector:
+    tools = Registry.from_file(config_file("tools.yaml"))
+    return load_detector(ToolDetectorSettings(detector=name), [tool.name for tool in tools])
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
     examples = read_corpus(arguments.corpus)
     words = Words(_load_transcriber() if any(example.audio for example in examples) else None)
-    scores = {name: score(DETECTORS[name](), examples, words) for name in arguments.detector}
+    scores = {name: score(_load_detector(name), examples, words) for name in arguments.detector}
     console = Console(stderr=arguments.json, width=None if _on_terminal(arguments.json) else _WIDTH_OF_A_FILE)
     report.show(scores, console)
     if arguments.json:

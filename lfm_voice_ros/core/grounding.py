@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from lfm_voice_ros.core.types import Reply, ToolResult
 
 _VERBS = r"(?:look|turn|mov|pan|tilt|rotat|nod|shak|cent(?:e)?r|stop|fac|sweep|scan|rais|lower)\w*"
+_DOING = r"(?:look|turn|mov|pann?|tilt|rotat|nodd|shak|center|stopp|fac|sweep|scann|rais|lower)ing"
+_OPENERS = r"(?:(?:okay|ok|sure|alright|all right|of course|certainly|yes|done)[,.!]? )*"
 #: "I can turn my head" tells an ability and "I would look" a wish, neither an act.
 _POSSIBLE = r"(?:can|could|would|may|might|must|like|love|want|how|when|if|to|not|never)\b"
 #: What only a tool can make true: "I am turning…", "I've moved…", a sentence that begins with "Looking left", a time.
 _CLAIMS = re.compile(
     rf"\bI(?:['’](?:m|ll|ve))?\s+(?:(?!{_POSSIBLE})\w+\s+){{0,3}}?{_VERBS}\b"
-    r"|(?:^|[.!?]\s+)(?:Okay,? |OK,? |Sure,? )?(?:look|turn|mov|pan|tilt|rotat|nodd|shak|center|stopp|fac)ing\b"
-    r"|\b\d{1,2}[:.]\d{2}\b|\bo['’]clock\b|\b\d{1,2}\s?[ap]\.?m\b",
+    rf"|\bmy (?:head|camera|face|gaze) (?:(?!{_POSSIBLE})\w+ ){{0,2}}?{_VERBS}\b"
+    rf"|(?:^|[.!?]\s+){_OPENERS}(?:now )?{_DOING}\b"
+    r"|\b\d{1,2}[:.]\d{2}\b|\bo['’]clock\b|\b\d{1,2}\s?[ap]\.?m\b|\b(?:half|quarter) (?:past|to)\b",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")

@@ -103,6 +103,12 @@ class TurnBook:
                 self.close(turn.utterance_id)
                 yield turn
 
+    def extend(self, until: float) -> None:
+        """A reply is being heard until then; those that are answered wait behind it."""
+        for turn in self._open.values():
+            if turn.spoken_until < until:
+                turn.spoken_until = until
+
     def get(self, utterance_id: str) -> Turn | None:
         """An open turn."""
         return self._open.get(utterance_id)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
-
-_log = logging.getLogger(__name__)
 
 
 class Worker(Generic[Item]):
@@ -73,5 +70,4 @@ class Worker(Generic[Item]):
             try:
                 self._work(item)
             except Exception as exc:  # the worker outlives any single item
-                _log.debug("%s failed", self.name, exc_info=True)
                 self._failed(exc)

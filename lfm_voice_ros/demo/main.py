@@ -22,11 +22,11 @@ from rich.text import Text
 
 from lfm_voice_ros.backends import load_synthesizer
 from lfm_voice_ros.backends.wav_file import read_wav
-from lfm_voice_ros.core.domain import claim_domain
 from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError
 from lfm_voice_ros.core.resources import config_file, read_yaml
 from lfm_voice_ros.core.settings import PanTiltSettings
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
+from lfm_voice_ros.demo.domain import claim_domain
 from lfm_voice_ros.demo.observer import Observer
 from lfm_voice_ros.demo.person import Person
 from lfm_voice_ros.demo.picture import draw
@@ -158,16 +158,15 @@ def _hold_conversation(
     try:
         for line in lines:
             known = len(observer.recording.turns)
+            if interrupted.is_set():
+                return
             observer.event("person", line.label)
             person.say(np.pad(line.samples, (round(_BREATH * SAMPLE_RATE), 0)), timeout=_MARGIN)
             observer.wait(lambda known=known: len(observer.recording.turns) > known, _HEARING_TIMEOUT)  # type: ignore[misc]
-            before = set(list(observer.recording.turns)[:known])
-            if not observer.wait(observer.at_rest, _TURN_TIMEOUT):
-                observer.event("error", f"the turn was not over after {_TURN_TIMEOUT:.0f} s")
-            observer.note_head(set(observer.recording.turns) - before)
+            over = observer.wait(lambda: interrupted.is_set() or observer.at_rest(), _TURN_TIMEOUT)
             processes.check()
-            if interrupted.is_set():
-                return
+            if not over:
+                observer.event("error", f"the turn was not over after {_TURN_TIMEOUT:.0f} s")
     finally:
         person.stop()
 

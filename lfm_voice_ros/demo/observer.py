@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -30,6 +30,7 @@ from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import to_seconds, to_stamp
 from lfm_voice_ros.nodes.conversions import samples_to_field
 
+_REMEMBERED = 600.0  # s; what the picture shows of a long talk
 _LATENCIES = ("endpoint", "transcript", "decision", "tools", "reply", "first_audio", "playback", "end")
 #: Topics that join two of the assistant's nodes: how many readers each has when all of them have found each other.
 _JOINTS = {"utterance": 2, "transcript": 2, "tool_decision": 2, "tool_result": 1, "audio/output": 1, "playback": 2}
@@ -87,16 +88,9 @@ class Observer(Node):
         ) and all(self.count_subscribers(topic) > readers for topic, readers in _JOINTS.items())
 
     def at_rest(self) -> bool:
-        """Whether every turn is closed and the head stands still."""
-        return all(turn.closed for turn in self.recording.turns.values()) and not (self.head and self.head.moving)
-
-    def note_head(self, utterance_ids: Collection[str]) -> None:
-        """Note where the head is after these turns."""
-        with self.news:
-            if self.head and not self.head.stale:
-                for utterance_id in utterance_ids:
-                    pan, tilt = math.degrees(self.head.pan), math.degrees(self.head.tilt)
-                    self.recording.turns[utterance_id].head = (pan, tilt)
+        """Whether every turn is closed, and where the head stands after it is known."""
+        unknown = self.head is None or self.head.stale
+        return all(turn.closed and (unknown or math.isfinite(turn.head[0])) for turn in self.recording.turns.values())
 
     def _noting(self, react: Callable[..., None]) -> Callable[..., None]:
         def note(msg: object) -> None:
@@ -111,7 +105,9 @@ class Observer(Node):
         self._tell(self.now() - self.recording.begin, kind, text)
 
     def _on_input(self, msg: Audio) -> None:
-        self.recording.heard.append((to_seconds(msg.header.stamp), np.asarray(msg.samples, np.float32)))
+        at = to_seconds(msg.header.stamp)
+        self.recording.heard.append((at, np.asarray(msg.samples, np.float32)))
+        self.recording.forget_before(at - _REMEMBERED)
 
     def _on_utterance(self, msg: Utterance) -> None:
         self.recording.turns[msg.utterance_id] = Turn(
@@ -158,6 +154,10 @@ class Observer(Node):
 
     def _on_head(self, msg: HeadState) -> None:
         self.head = msg
+        if not msg.moving and not msg.stale:
+            for turn in self.recording.turns.values():
+                if turn.closed and math.isnan(turn.head[0]):
+                    turn.head = (math.degrees(msg.pan), math.degrees(msg.tilt))
         where = (round(math.degrees(msg.pan)) + 0, round(math.degrees(msg.tilt)) + 0)
         if not msg.moving and not msg.stale and where != self._told_head:
             if not math.isnan(self._told_head[0]):

@@ -104,12 +104,13 @@ def _draw_envelope(axes: Axes, times: NDArray[Any], samples: NDArray[Any], color
 
 
 def _end(recording: Recording) -> float:
-    moments = [
-        recording.begin + 1.0,
-        *(at for at, *_ in recording.joints[-1:]),
-        *(at for at, _ in recording.heard[-1:]),
-    ]
-    return max(moments) - recording.begin
+    """Seconds from the recording's beginning to the last thing in it."""
+    last = recording.begin + 1.0
+    if recording.joints:
+        last = max(last, recording.joints[-1][0])
+    if recording.heard:
+        last = max(last, recording.heard[-1][0])
+    return last - recording.begin
 
 
 def _shortened(text: str, length: int = 42) -> str:

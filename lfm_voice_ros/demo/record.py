@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,9 +57,16 @@ class Recording:
     """Everything of a demo, by the time of its first sample or stamp."""
 
     begin: float
-    heard: list[tuple[float, Samples]] = field(default_factory=list)  # what the capture node gave on, 16 kHz
-    joints: list[tuple[float, float, float]] = field(default_factory=list)  # time, pan, tilt in rad
+    heard: deque[tuple[float, Samples]] = field(default_factory=deque)  # what the capture node gave on, 16 kHz
+    joints: deque[tuple[float, float, float]] = field(default_factory=deque)  # time, pan, tilt in rad
     turns: dict[str, Turn] = field(default_factory=dict)
+
+    def forget_before(self, time: float) -> None:
+        """Drop the sound and the joint positions from before a time."""
+        while self.heard and self.heard[0][0] < time:
+            self.heard.popleft()
+        while self.joints and self.joints[0][0] < time:
+            self.joints.popleft()
 
     def note_head_latency(self, turn: Turn) -> None:
         """Add ``head``: from the end of speech to the first motion of a joint. Only turns with calls have one."""

@@ -193,9 +193,9 @@ class _Turn:
         self.gerund = reading.gerund
         self.correcting = self.negated = self.contrasted = self.unread = False
 
-    def amend(self, degrees: float) -> bool:
+    def amend(self, degrees: float | None) -> bool:
         """Give the last call an amount: a missing one, or another one after a correction. False if it takes none."""
-        if not self.calls or self.calls[-1].name not in MOVES:
+        if degrees is None or not self.calls or self.calls[-1].name not in MOVES:
             return False
         if self.calls[-1].arguments and not self.correcting:
             return False
@@ -225,17 +225,17 @@ class _ClauseReader:
         """Take off "okay robot", "so", "please" and the like, as long as there are any."""
         return text[_repeated(self._file.opener, text) :]
 
-    def degrees(self, text: str) -> float:
-        """Give the degrees of an amount, "about 10 degrees" or "a bit"."""
+    def degrees(self, text: str) -> float | None:
+        """Give the degrees of an amount, "about 10 degrees" or "a bit"; None for another wording."""
         if number := _NUMBER.search(text):
             return float(number[0])
-        wording = text.strip()
-        while True:
+        words = text.split()
+        # What stands before a vague amount is an adverb, as in "maybe a bit".
+        for first in range(len(words)):
             for expression, degrees in self._file.amounts:
-                if expression.fullmatch(wording):
+                if expression.fullmatch(" ".join(words[first:])):
                     return degrees
-            # What is left before a vague amount is an adverb, as in "maybe a bit".
-            wording = wording.partition(" ")[2]
+        return None
 
     def read(self, text: str, before: frozenset[str], *, gerund: bool, spanning: bool = False) -> _Reading:
         """Read a clause; ``before`` are the tools whose verb it may share."""
@@ -344,14 +344,14 @@ class _ClauseReader:
     def _call(self, pattern: Pattern, groups: dict[str, str]) -> ToolCall:
         tool = pattern.tool or next(name for name in MOVES if name in groups)
         arguments: dict[str, Json] = {}
-        if "degrees" in groups and tool in MOVES:
-            arguments["degrees"] = self.degrees(groups["degrees"])
+        if "degrees" in groups and (degrees := self.degrees(groups["degrees"])) is not None:
+            arguments["degrees"] = degrees
         if "location" in groups:
             arguments["location"] = groups["location"]
         for argument, positive, negative in (("pan_degrees", "left", "right"), ("tilt_degrees", "down", "up")):
             for group, sign in ((argument.partition("_")[0], 1.0), (positive, 1.0), (negative, -1.0)):
-                if group in groups:
-                    arguments[argument] = sign * self.degrees(groups[group]) + 0.0
+                if group in groups and (degrees := self.degrees(groups[group])) is not None:
+                    arguments[argument] = sign * degrees + 0.0
         return ToolCall(tool, arguments)
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.grounding import claims_an_act, compose
 from lfm_voice_ros.core.types import Reply, ToolResult, Transcript
 from lfm_voice_ros.dialogue.small_talk import SmallTalk
-
-_log = logging.getLogger(__name__)
 
 _SYSTEM = (
     "The robot has a camera head. It answers in one short, friendly, honest sentence. It talks only; it never says "
@@ -34,8 +31,15 @@ class LiteEngine:
 
     name = "lite"
 
-    def __init__(self, small_talk: SmallTalk, language_model: AnswersText | None = None) -> None:
+    def __init__(
+        self,
+        small_talk: SmallTalk,
+        language_model: AnswersText | None = None,
+        model_failed: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        """``model_failed`` is told why the language model failed; small talk then answers in its place."""
         self._small_talk = small_talk
+        self._model_failed = model_failed
         self._language_model = language_model
         self._turns: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_TURNS)
 
@@ -48,7 +52,7 @@ class LiteEngine:
         try:
             text = self._language_model.answer(_SYSTEM, list(self._turns), transcript.text, _MAX_TOKENS)
         except ResourceError as exc:
-            _log.warning("the language model failed, small talk comes from the list: %s", exc)
+            self._model_failed(str(exc))
             return Reply(self._small_talk.answer(transcript.text), "small_talk")
         if not text or claims_an_act(text):
             return Reply(self._small_talk.excuse(), "small_talk")

@@ -206,8 +206,17 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._activity_at = time.monotonic()
         if utterance_id is not None:
             self._activity.speaking, self._activity.utterance_id = bool(utterance_id), utterance_id
-        self._activity.header = self.header(at)
-        self._activities.publish(self._activity)
+        state = self._activity
+        # A message of its own: the timer and the worker both publish.
+        self._activities.publish(
+            VoiceActivity(
+                header=self.header(at),
+                speaking=state.speaking,
+                utterance_id=state.utterance_id,
+                probability=state.probability,
+                level_dbfs=state.level_dbfs,
+            )
+        )
 
     def _publish_audio(self, frame: Samples, at: float) -> None:
         if not self._chunk:

@@ -57,8 +57,9 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
 
     def publish_diagnostics(self) -> None:
         """Send the node's health, with the sink's name and the chunks that were dropped."""
-        self.health.value("sink", self._sink.description if self._sink else "none, replies pass unheard")
-        self.health.value("underflows", getattr(self._sink, "underflows", 0))
+        sink = self._sink  # the worker may take it away at any time
+        self.health.value("sink", sink.description if sink else "none, replies pass unheard")
+        self.health.value("underflows", getattr(sink, "underflows", 0))
         self.health.value("chunks dropped: unusable", self._unusable)
         for kind, count in self._player.dropped.copy().items():
             self.health.value(f"chunks dropped: {kind}", count)

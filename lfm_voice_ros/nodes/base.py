@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import traceback
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from rclpy.time import Time as RclpyTime
 from std_msgs.msg import Header
 
 from lfm_voice_ros.core import settings as core_settings
+from lfm_voice_ros.core.errors import ConfigurationError
 from lfm_voice_ros.core.health import Health, Level
 from lfm_voice_ros.core.worker import Worker
 from lfm_voice_ros.nodes import qos
@@ -34,7 +36,10 @@ class VoiceNode(Node, Generic[Settings]):
     """
 
     def __init__(self, name: str, settings_type: type[Settings]) -> None:
-        super().__init__(name, automatically_declare_parameters_from_overrides=True)
+        try:
+            super().__init__(name, automatically_declare_parameters_from_overrides=True)
+        except ValueError as exc:  # an empty list has no type
+            raise ConfigurationError(f"{name} has a parameter without a value; for an empty list give ['']") from exc
         self.health = Health()
         self.settings: Settings = self._read_settings(settings_type)
         self._workers: list[Worker[Any]] = []
@@ -49,10 +54,21 @@ class VoiceNode(Node, Generic[Settings]):
         return all([worker.stop() for worker in self._workers])
 
     def add_worker(self, name: str, work: Callable[[Item], None], capacity: int) -> Worker[Item]:
-        """Make a worker that ends with the node; its errors and drops show in the diagnostics."""
-        worker = Worker(
-            f"{self.get_name()}.{name}", work, lambda exc: self.trouble(name, f"{name} failed: {exc}"), capacity
-        )
+        """Make a worker that ends with the node; its errors and drops show in the diagnostics.
+
+        An error is shown until the next item has gone well.
+        """
+        condition = f"worker {name}"
+
+        def work_and_clear(item: Item) -> None:
+            work(item)
+            self.well(condition)
+
+        def failed(exc: Exception) -> None:
+            self.trouble(condition, f"{name} failed: {type(exc).__name__}: {exc}")
+            self.get_logger().debug("".join(traceback.format_exception(exc)))
+
+        worker = Worker(f"{self.get_name()}.{name}", work_and_clear, failed, capacity)
         self._workers.append(worker)
         return worker
 

@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 
 from lfm_voice_ros.core.errors import AudioError
 from lfm_voice_ros.core.types import (
+    Json,
     Samples,
     ToolCall,
     ToolDecision,
@@ -26,6 +27,7 @@ from lfm_voice_ros.msg import Transcript as TranscriptMsg
 from lfm_voice_ros.msg import Utterance as UtteranceMsg
 from lfm_voice_ros.nodes.base import to_seconds, to_stamp
 
+_LONGEST_JSON = 10_000  # characters; no tool takes that much
 _RATES = (8_000, 192_000)  # Hz; what sound cards offer
 
 
@@ -99,14 +101,8 @@ def call_to_msg(call: ToolCall) -> ToolCallMsg:
 
 
 def call_from_msg(msg: ToolCallMsg) -> ToolCall:
-    """From the message. Raises ValueError when the arguments are not a JSON object."""
-    try:
-        arguments = json.loads(msg.arguments_json or "{}", parse_constant=_refuse_constant)
-    except ValueError as exc:
-        raise ValueError(f"the arguments of '{msg.name}' are not JSON: {exc}") from exc
-    if not isinstance(arguments, dict):
-        raise ValueError(f"the arguments of '{msg.name}' are not a JSON object: {msg.arguments_json}")
-    return ToolCall(msg.name, arguments)
+    """From the message. Raises ValueError, without what was said in it, when the arguments are not a JSON object."""
+    return ToolCall(msg.name, _object(msg.arguments_json, f"the arguments of '{msg.name}'"))
 
 
 def decision_to_msg(decision: ToolDecision, utterance_id: str, header: Header) -> ToolDecisionMsg:
@@ -141,13 +137,32 @@ def result_from_msg(msg: ToolResultMsg) -> ToolResult:
         call=call_from_msg(msg.call),
         status=ToolStatus(msg.status),
         speech=msg.speech,
-        data=json.loads(msg.result_json or "{}"),
+        data=_object(msg.result_json, f"the result of '{msg.call.name}'"),
         error=msg.error,
         index=msg.index,
         total=msg.total,
     )
 
 
-def _refuse_constant(name: str) -> None:
+def _object(text: str, what: str) -> dict[str, Json]:
+    if len(text) > _LONGEST_JSON:
+        raise ValueError(f"{what} are longer than {_LONGEST_JSON} characters")
+    try:
+        value = json.loads(text or "{}", parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as exc:
+        raise ValueError(f"{what} are not JSON") from exc
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} are not a JSON object")
+    return value
+
+
+def _refuse(name: str) -> None:
     # Python's reader takes NaN and Infinity, which JSON doesn't have and no range check stops.
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value

@@ -93,7 +93,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         if turn is None:
             return
         at = to_seconds(msg.header.stamp)
-        turn.spoken_until = at + msg.queued_seconds + _PLAYER_GRACE
+        self._book.extend(at + msg.queued_seconds + _PLAYER_GRACE)
         if msg.state == Playback.STARTED:
             turn.times["playback"] = at
         elif msg.state in (Playback.FINISHED, Playback.INTERRUPTED):
@@ -106,13 +106,16 @@ class Dialogue(VoiceNode[DialogueSettings]):
             self._publish_metrics(turn)
         for turn in self._book.unheard(self.now()):
             # No player reports: the person can't have heard it, but for the talk it counts as said.
-            self._close(turn, heard=turn.reply)
+            self._close(turn, heard="" if turn.interrupted else turn.reply)
         for turn in self._book.ready(self.now()):
             if self._jobs.put(partial(self._answer, turn)):
                 self.well("queue")
             else:
                 self.trouble("queue", "turns come faster than they are answered; some were not answered")
-                self._replies.publish(ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, source="error"))
+                too_much = "I am sorry, that was too much at once."
+                self._replies.publish(
+                    ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, text=too_much, source="error")
+                )
                 self._close(turn, heard="")
 
     def _close(self, turn: Turn, heard: str) -> None:
@@ -142,23 +145,26 @@ class Dialogue(VoiceNode[DialogueSettings]):
     def _answer(self, turn: Turn) -> None:
         self._canceled.clear()
         self._answering = turn.utterance_id
-        reply = self._reply(turn)
-        turn.reply = reply.text
-        turn.times["reply"] = self.now()
-        self._replies.publish(
-            ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, text=reply.text, source=reply.source)
-        )
-        seconds = self._speak(turn, reply.text)
-        turn.spoken_until = self.now() + seconds + (_PLAYER_GRACE if seconds else 0.0)
-        self._answering = ""
+        seconds = 0.0
+        try:
+            reply = self._reply(turn)
+            turn.reply = reply.text
+            turn.times["reply"] = self.now()
+            self._replies.publish(
+                ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, text=reply.text, source=reply.source)
+            )
+            seconds = self._speak(turn, reply.text)
+        finally:
+            turn.spoken_until = self.now() + seconds + (_PLAYER_GRACE if seconds else 0.0)
+            self._answering = ""
 
     def _reply(self, turn: Turn) -> Reply:
         if turn.problem:
             return Reply(turn.problem, "error")
         try:
             return self._engine.reply(turn.transcript or Transcript(""), turn.ordered_results())
-        except ResourceError as exc:
-            self.trouble("engine", f"the dialogue engine {self._engine.name} failed: {exc}")
+        except Exception as exc:  # an engine is a large thing; whatever it does wrong, the person gets an answer
+            self.trouble("engine", f"the dialogue engine {self._engine.name} failed: {type(exc).__name__}: {exc}")
             return Reply("I am sorry, I can't answer right now.", "error")
 
     def _speak(self, turn: Turn, text: str) -> float:
@@ -197,6 +203,9 @@ class Dialogue(VoiceNode[DialogueSettings]):
             msg.samples = samples_to_field(chunk)
         self._sound.publish(msg)
 
+    def _on_model_failure(self, reason: str) -> None:
+        self.trouble("engine", f"small talk comes from the short list: {reason}", Level.WARN)
+
     def _load(self) -> None:
         try:
             self._synthesizer = load_synthesizer(self.settings.synthesizer, self.settings.voice)
@@ -208,9 +217,10 @@ class Dialogue(VoiceNode[DialogueSettings]):
             self.trouble("voice", f"replies are not spoken: {exc}")
         if self.settings.language_model:
             try:
-                self._engine = LiteEngine(self._small_talk, _language_model(Path(self.settings.language_model)))
+                model = _language_model(Path(self.settings.language_model))
+                self._engine = LiteEngine(self._small_talk, model, self._on_model_failure)
             except ResourceError as exc:
-                self.trouble("engine", f"small talk comes from the short list: {exc}", Level.WARN)
+                self._on_model_failure(str(exc))
         self.health.value("engine", self._engine.name)
         self.well("loading")
 

@@ -27,7 +27,7 @@ class PanTiltSim(VoiceNode[PanTiltSimSettings]):
             raise ConfigurationError(f"pan_joint and tilt_joint are both '{self.settings.pan_joint}'; name two joints")
         self._names = (self.settings.pan_joint, self.settings.tilt_joint)
         self._follower = Follower()
-        self._joint_states = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
+        self._joint_states = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES_OUT)
         self.create_subscription(JointTrajectory, "head_controller/joint_trajectory", self._on_trajectory, qos.COMMAND)
         self.create_timer(1.0 / self.settings.rate, self._on_timer)
 

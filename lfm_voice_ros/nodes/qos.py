@@ -11,8 +11,11 @@ EVENT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=Reliab
 #: Trajectories: only the newest counts.
 COMMAND = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
-#: Joint states, as joint_state_broadcaster offers them; only the newest counts.
-JOINT_STATES = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
+#: Joint states as they are taken: best effort matches every publisher, microcontrollers included, and other parts of
+#: the robot may publish theirs on the same topic.
+JOINT_STATES = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+#: Joint states as pan_tilt_sim gives them, like joint_state_broadcaster.
+JOINT_STATES_OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 #: States that a late-comer must know at once.
 STATE = QoSProfile(

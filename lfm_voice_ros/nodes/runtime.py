@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
@@ -50,7 +51,7 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
         for node in nodes:
             node.open()
         while not ending.is_set():
-            executor.spin_once(timeout_sec=_WAKE_PERIOD)
+            _spin_once(executor, nodes[0])
     except (ConfigurationError, InvalidParameterValueException) as exc:
         print(f"lfm_voice_ros: {exc}", file=sys.stderr)
         code = 2
@@ -69,3 +70,11 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _spin_once(executor: SingleThreadedExecutor, node: VoiceNode[Any]) -> None:
+    try:
+        executor.spin_once(timeout_sec=_WAKE_PERIOD)
+    except Exception as exc:  # one message that nobody foresaw must not end a robot's ears
+        node.trouble("callback", f"a message was dropped, since it could not be handled: {type(exc).__name__}: {exc}")
+        node.get_logger().debug(traceback.format_exc())

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-from lfm_voice_ros.core.ports import Detector
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import ToolDetectorSettings
 from lfm_voice_ros.core.types import ToolDecision
-from lfm_voice_ros.detectors.keywords import KeywordDetector
+from lfm_voice_ros.detectors import load_detector
 from lfm_voice_ros.msg import ToolDecision as ToolDecisionMsg
 from lfm_voice_ros.msg import Transcript
 from lfm_voice_ros.nodes import qos
@@ -24,8 +23,7 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
     def __init__(self) -> None:
         super().__init__("tool_detector", ToolDetectorSettings)
         own_tools = [tool.name for tool in Registry.from_file(config_file("tools.yaml", self.settings.tools_file))]
-        patterns = config_file("keywords.yaml", self.settings.patterns_file)
-        self._detector: Detector = KeywordDetector.from_file(patterns, own_tools)
+        self._detector = load_detector(self.settings, own_tools)
         self._transcripts = self.add_worker("detector", self._decide, self.settings.queue)
         self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
         self.create_subscription(Transcript, "transcript", self._on_transcript, qos.EVENT)
@@ -34,18 +32,24 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
     def _on_transcript(self, msg: Transcript) -> None:
         if not self._transcripts.put(msg):
             self.trouble("queue", "transcripts come faster than they are decided; some were taken for no command")
-            self._publish(ToolDecision((), self._detector.name, 0.0), msg.utterance_id)
+            self._publish(ToolDecision((), self._detector.name, 0.0), msg)
         else:
             self.well("queue")
 
     def _decide(self, msg: Transcript) -> None:
         began = time.monotonic()
-        decision = self._detector.detect(msg.text) if msg.text else ToolDecision((), self._detector.name)
+        try:
+            decision = self._detector.detect(msg.text) if msg.text else ToolDecision((), self._detector.name)
+        except Exception:
+            self._publish(ToolDecision((), self._detector.name, 0.0), msg)
+            raise
         self.health.value("last decision took ms", round(1e3 * (time.monotonic() - began), 1))
-        self._publish(decision, msg.utterance_id)
+        self._publish(decision, msg)
 
-    def _publish(self, decision: ToolDecision, utterance_id: str) -> None:
-        self._decisions.publish(decision_to_msg(decision, utterance_id, self.header()))
+    def _publish(self, decision: ToolDecision, transcript: Transcript) -> None:
+        msg = decision_to_msg(decision, transcript.utterance_id, self.header())
+        msg.speech_end = transcript.speech_end
+        self._decisions.publish(msg)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -17,7 +18,7 @@ from lfm_voice_ros.core.types import HeadMove, ToolCall, ToolResult, ToolStatus
 from lfm_voice_ros.msg import ToolDecision
 from lfm_voice_ros.msg import ToolResult as ToolResultMsg
 from lfm_voice_ros.nodes import qos
-from lfm_voice_ros.nodes.base import VoiceNode
+from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
 from lfm_voice_ros.nodes.conversions import call_from_msg, result_to_msg
 from lfm_voice_ros.nodes.runtime import run
 from lfm_voice_ros.srv import CallTool, MoveHead
@@ -70,11 +71,18 @@ class ToolServer(VoiceNode[ToolServerSettings]):
             try:
                 calls.append(call_from_msg(call))
             except ValueError as exc:
-                # The executor refuses it with this name, so that the turn gets a result for every call.
                 self.get_logger().warning(str(exc))
-                calls.append(ToolCall(call.name, {"arguments": call.arguments_json}))
-        if calls:
-            self._hand_over(_Job(msg.utterance_id, tuple(calls)))
+                # The executor refuses it with this name, so that the turn gets a result for every call.
+                calls.append(ToolCall(call.name, {"arguments": str(exc)}))
+        job = _Job(msg.utterance_id, tuple(calls))
+        age = self.now() - to_seconds(msg.speech_end)
+        if not calls:
+            return
+        if to_seconds(msg.speech_end) and age > self.settings.max_age:
+            late = f"the decision came {age:.0f} s after the end of speech"
+            self._refuse(job, ToolStatus.REJECTED, "That took me too long, so I left it.", late)
+        else:
+            self._hand_over(job)
 
     async def _on_call_tool(self, request: CallTool.Request, response: CallTool.Response) -> CallTool.Response:
         future = Future(executor=self.executor)
@@ -119,23 +127,23 @@ class ToolServer(VoiceNode[ToolServerSettings]):
             self._running = None
 
     def _find_head(self) -> None:
-        try:
+        with suppress(ToolError):  # the diagnostics have it
             self._head.connect()
-        except ToolError as exc:
-            self.get_logger().warning(f"motions will fail: {exc}")
 
     def _publish(self, job: _Job, result: ToolResult) -> None:
         msg = result_to_msg(result, job.utterance_id, self.header())
         self._results.publish(msg)
         job.answer(msg)
         if result.status in (ToolStatus.FAILED, ToolStatus.TIMED_OUT):
-            self.get_logger().warning(f"{result.call.name}: {result.error}")
+            # Not the error: it can hold the person's own words. It is in the result.
+            self.get_logger().warning(f"{result.call.name} has failed; tool_result says why")
 
 
 class _HeadClient:
     """The port Head over the service ``head/move`` and the topic ``head/stop``."""
 
     def __init__(self, node: ToolServer, timeout: float) -> None:
+        self._node = node
         self._timeout = timeout
         self._connected = False
         self._client = node.create_client(MoveHead, "head/move")
@@ -164,14 +172,19 @@ class _HeadClient:
         return response.pan, response.tilt
 
     def _call(self, request: MoveHead.Request) -> MoveHead.Response:
+        deadline = time.monotonic() + self._timeout
         self.connect()
-        response = self._ask(request, self._timeout)
+        response = self._ask(request, deadline - time.monotonic())
         if response is None:
             self._connected = False
-            raise ToolTimeout(f"my head doesn't answer: head/move took longer than {self._timeout} s")
+            raise self._trouble(ToolTimeout(f"my head doesn't answer: head/move took longer than {self._timeout} s"))
         if not response.success:
-            raise ToolError(response.message)
+            raise ToolError(response.message)  # pan_tilt itself has it in its diagnostics
         return response
+
+    def _trouble(self, error: ToolError) -> ToolError:
+        self._node.trouble("head", str(error))
+        return error
 
     def connect(self) -> None:
         """Make sure that answers arrive before anything is asked that acts. Raises ToolError, ToolTimeout.
@@ -183,18 +196,23 @@ class _HeadClient:
             return
         deadline = time.monotonic() + self._timeout
         if not self._client.wait_for_service(deadline - time.monotonic()):
-            raise ToolError("my head doesn't answer: the service head/move is missing; is pan_tilt running?")
+            raise self._trouble(
+                ToolError("my head doesn't answer: the service head/move is missing; is pan_tilt running?")
+            )
         self._connected = False
         while not self._connected:
             if time.monotonic() > deadline:
-                raise ToolTimeout("my head doesn't answer: head/move gives no answers; is pan_tilt hanging?")
+                raise self._trouble(
+                    ToolTimeout("my head doesn't answer: head/move gives no answers; is pan_tilt hanging?")
+                )
             self._connected = self._ask(MoveHead.Request(motion=MoveHead.Request.POSITION), _ASK_PERIOD) is not None
+        self._node.well("head")
 
     def _ask(self, request: MoveHead.Request, timeout: float) -> MoveHead.Response | None:
         answered = threading.Event()
         future = self._client.call_async(request)
         future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(timeout):
+        if not answered.wait(max(0.0, timeout)):
             self._client.remove_pending_request(future)
             return None
         return future.result()

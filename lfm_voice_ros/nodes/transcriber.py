@@ -53,7 +53,7 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
     def _on_utterance(self, msg: UtteranceMsg) -> None:
         arrived = time.monotonic()
         if not self._jobs.put(lambda: self._work(msg, arrived)):
-            self._publish(msg.utterance_id, _failure(_BUSY))
+            self._publish(msg, _failure(_BUSY))
 
     def _work(self, msg: UtteranceMsg, arrived: float) -> None:
         begun = time.monotonic()
@@ -63,11 +63,11 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
             self.trouble(_WORKER, str(exc))
             transcript = _failure(str(exc))
         except Exception as exc:
-            self._publish(msg.utterance_id, _failure(f"the transcriber failed: {exc}"))
+            self._publish(msg, _failure(f"the transcriber failed: {exc}"))
             raise
         self.health.value("last transcription s", f"{time.monotonic() - begun:.2f}")
         self.get_logger().debug(f"{msg.utterance_id}: {transcript}")
-        self._publish(msg.utterance_id, transcript)
+        self._publish(msg, transcript)
 
     def _transcribe(self, msg: UtteranceMsg, waited: float) -> Transcript:
         if self._transcriber is None:
@@ -85,8 +85,10 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
         self.well(_WORKER)
         return transcript
 
-    def _publish(self, utterance_id: str, transcript: Transcript) -> None:
-        self._transcripts.publish(transcript_to_msg(transcript, utterance_id, self.header()))
+    def _publish(self, utterance: UtteranceMsg, transcript: Transcript) -> None:
+        msg = transcript_to_msg(transcript, utterance.utterance_id, self.header())
+        msg.speech_end = utterance.speech_end
+        self._transcripts.publish(msg)
 
 
 def _run(job: Callable[[], None]) -> None:

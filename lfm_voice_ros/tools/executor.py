@@ -33,17 +33,26 @@ class ToolExecutor:
         Once ``canceled()`` is true, the calls that have not begun are reported as canceled, except ``stop``.
         """
         moved = False
+        last_stop = max((index for index, call in enumerate(calls) if self.stops(call)), default=-1)
         for index, call in enumerate(calls):
-            if canceled() and not self.stops(call):
+            # "Look left and stop": a motion that is halted at once is better not begun, nor spoken of.
+            superseded = index < last_stop and self._moves(call)
+            if (superseded or canceled()) and not self.stops(call):
                 result = ToolResult(call, ToolStatus.CANCELED, "", error="stop came first")
             else:
                 result = self._run(call, append=moved)
-                moved = moved or "pan_degrees" in result.data
+                moved = moved or "moved_degrees" in result.data
             done(replace(result, index=index, total=len(calls)))
 
     def stops(self, call: ToolCall) -> bool:
         """Whether this call stops the head."""
-        return any(tool.name == call.name and tool.binding.get("head") == "stop" for tool in self._registry)
+        return self._binding(call).get("head") == "stop"
+
+    def _moves(self, call: ToolCall) -> bool:
+        return self._binding(call).get("head") not in (None, "position", "stop")
+
+    def _binding(self, call: ToolCall) -> Mapping[str, Json]:
+        return next((tool.binding for tool in self._registry if tool.name == call.name), {})
 
     def _run(self, call: ToolCall, append: bool) -> ToolResult:
         try:
@@ -58,6 +67,10 @@ class ToolExecutor:
             reason = str(exc).partition(";")[0].partition(":")[0]
             failure = dict.fromkeys(tool.fields(), "") | {"reason": reason}
             return ToolResult(call, status, tool.sentence("failed", failure), error=str(exc))
+        except Exception as exc:  # whatever a tool does wrong, its call has a result and the next call runs
+            failure = dict.fromkeys(tool.fields(), "") | {"reason": "something went wrong inside me"}
+            error = f"{tool.name} has an error in it: {type(exc).__name__}: {exc}"
+            return ToolResult(call, ToolStatus.FAILED, tool.sentence("failed", failure), error=error)
         return ToolResult(call, ToolStatus.SUCCEEDED, tool.sentence(outcome.kind, outcome.words), data=outcome.data)
 
 

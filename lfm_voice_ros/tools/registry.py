@@ -59,7 +59,10 @@ class Tool:
 
     def sentence(self, outcome: str, fields: Mapping[str, Json]) -> str:
         """The sentence for an outcome (done, limited, at_limit, failed), its fields filled in."""
-        return self.says.get(outcome, self.says["done"]).format_map(fields)
+        for fallback in (outcome, "limited" if outcome == "at_limit" else "done"):
+            if fallback in self.says:
+                return self.says[fallback].format_map(fields)
+        return self.says["done"].format_map(fields)
 
     def fields(self) -> set[str]:
         """The names of the fields that its sentences use."""
@@ -71,9 +74,12 @@ class Registry:
     """The tools by name. Iterating gives them in the file's order."""
 
     def __init__(self, tools: Sequence[Tool], allowed: Sequence[str] = ("*",)) -> None:
-        """Raises ConfigurationError when ``allowed`` names a tool that there isn't; ``*`` stands for all."""
+        """Raises ConfigurationError when ``allowed`` names a tool that there isn't; ``*`` stands for all.
+
+        An empty name allows nothing: a ROS parameter can't be an empty list.
+        """
         self._tools = {tool.name: tool for tool in tools}
-        unknown = sorted(set(allowed) - set(self._tools) - {"*"})
+        unknown = sorted(set(allowed) - set(self._tools) - {"*", ""})
         if unknown:
             raise ConfigurationError(
                 f"`allowed` names tools that don't exist: {', '.join(unknown)}; there are: {', '.join(self._tools)}"
@@ -120,6 +126,7 @@ def _check_tool(tool: Tool, path: Path) -> None:
     except jsonschema.SchemaError as exc:
         raise ConfigurationError(f"{path}: the parameters of {tool.name} are no JSON schema: {exc.message}") from exc
     try:
-        tool.fields()
-    except ValueError as exc:
-        raise ConfigurationError(f"{path}: a sentence of {tool.name} has unpaired braces: {exc}") from exc
+        for outcome in tool.says:
+            tool.sentence(outcome, dict.fromkeys(tool.fields(), "word"))
+    except (ValueError, LookupError, AttributeError) as exc:
+        raise ConfigurationError(f"{path}: a sentence of {tool.name} has wrong braces: {exc}") from exc

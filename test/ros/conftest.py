@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from harness import NodeProcess, Probe
 
-from lfm_voice_ros.core.domain import claim_domain
+from lfm_voice_ros.demo.domain import claim_domain
 
 
 @pytest.fixture(scope="session")

@@ -137,9 +137,8 @@ def test_small_talk_is_answered_and_the_turn_is_closed_with_its_latencies(start:
     metrics = talk.closed("u1")
     assert not metrics.interrupted
     assert metrics.calls == 0
-    moments = [metrics.endpoint, metrics.transcript, metrics.decision, metrics.reply, metrics.first_audio]
-    assert moments == sorted(moments)
-    assert moments[0] > 0
+    noted = [metrics.endpoint, metrics.transcript, metrics.decision]  # in whatever order the topics came
+    assert 0 < min(noted) <= max(noted) <= metrics.reply <= metrics.first_audio
     assert metrics.playback >= metrics.reply
     assert math.isnan(metrics.tools)
 

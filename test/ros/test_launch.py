@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from harness import Probe
+from sensor_msgs.msg import JointState
 
 from lfm_voice_ros.msg import HeadState, ToolResult
 from lfm_voice_ros.srv import CallTool
@@ -69,11 +70,13 @@ def test_the_assistant_starts_in_a_namespace_works_and_ends(
 
 def test_an_external_head_has_no_simulation(launch: Callable[..., subprocess.Popen[str]], probe: Probe) -> None:
     states = probe.subscribe("/head/state", HeadState)
+    joints = probe.subscribe("/joint_states", JointState)
     launch("head:=external", *QUIET)
 
-    probe.wait_for(lambda: states, timeout=60.0, what="the state of the head")
+    probe.wait_for(lambda: len(states) > 30, timeout=60.0, what="three seconds of the head's state")
 
     assert all(state.stale for state in states)
+    assert joints == []
 
 
 def test_a_wrong_parameter_file_ends_the_launch_with_the_reason(

@@ -13,6 +13,7 @@ import pytest
 from harness import NodeProcess, Probe
 
 from lfm_voice_ros.msg import HeadState, ToolCall, ToolDecision, ToolResult
+from lfm_voice_ros.nodes.base import to_stamp
 from lfm_voice_ros.srv import CallTool
 
 Start = Callable[..., NodeProcess]
@@ -107,13 +108,44 @@ def test_stop_halts_a_motion_and_gives_up_what_was_to_come(start: Start, probe: 
     start("tool_server")
     probe.publish("tool_decision", decision("u1", ("look_around", {})))
     probe.wait_for(lambda: head[-1].moving, what="a moving head")
+    many = [("get_time", {}), *[("pan_left", {"degrees": 1})] * 200]
 
+    probe.publish("tool_decision", decision("u3", *many))
     probe.publish("tool_decision", decision("u2", ("stop", {})))
 
     stopped = probe.wait_for(lambda: next((r for r in results if r.utterance_id == "u2"), None), what="the result")
     assert stopped is not None
     assert (stopped.status, stopped.speech) == (ToolResult.SUCCEEDED, "Stopped.")
-    probe.wait_for(lambda: not head[-1].moving, timeout=2.0, what="a head at rest")
+    probe.wait_for(lambda: not head[-1].moving, timeout=5.0, what="a head at rest")
+    given_up = probe.wait_for(lambda: [r for r in results if r.status == ToolResult.CANCELED], what="what was given up")
+    assert {(r.utterance_id, r.call.name, r.speech) for r in given_up} == {("u3", "pan_left", "")}
+
+
+def test_a_decision_that_comes_too_late_is_not_run(start: Start, probe: Probe) -> None:
+    results = probe.subscribe("tool_result", ToolResult)
+    start("tool_server")
+    late, soon = decision("late", ("get_time", {})), decision("soon", ("get_time", {}))
+
+    late.speech_end = to_stamp(probe.now() - 30.0)
+    probe.publish("tool_decision", late)
+    probe.wait_for(lambda: results, what="the refusal")
+    soon.speech_end = to_stamp(probe.now())
+    probe.publish("tool_decision", soon)
+    probe.wait_for(lambda: len(results) == 2, what="the other result")
+
+    assert [result.status for result in results] == [ToolResult.REJECTED, ToolResult.SUCCEEDED]
+    assert "too long" in results[0].speech
+
+
+def test_what_a_person_said_is_not_in_the_log(start: Start, probe: Probe) -> None:
+    node = start("tool_server")
+
+    result = call(probe, "get_time", '{"location": "my secret place"}')
+    call(probe, "get_time", "my secret place")
+
+    assert "my secret place" in result.error
+    assert "get_time" in node.output
+    assert "secret" not in node.output
 
 
 @pytest.mark.parametrize(
@@ -125,6 +157,7 @@ def test_stop_halts_a_motion_and_gives_up_what_was_to_come(start: Start, probe: 
         ("pan_left", '{"degrees": NaN}', "not JSON"),
         ("pan_left", "degrees=30", "not JSON"),
         ("pan_left", "[30]", "not a JSON object"),
+        ("pan_left", '{"degrees":' * 900, "not JSON"),
         ("__import__('os').abort()", "{}", "no tool named"),
     ],
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lfm_voice_ros.core.domain import claim_domain
 from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.demo.domain import claim_domain
 
 
 def test_two_claims_give_two_domains(tmp_path: Path) -> None:

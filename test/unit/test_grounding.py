@@ -40,6 +40,11 @@ def test_a_canceled_call_says_nothing() -> None:
         "It is 3:45 now.",
         "It's five o'clock.",
         "It is 3 pm.",
+        "Panning left.",
+        "Okay, panning left.",
+        "Of course, turning left.",
+        "My head turned left.",
+        "It is half past nine.",
     ],
 )
 def test_what_only_a_tool_can_make_true_counts_as_a_claim(text: str) -> None:
@@ -56,6 +61,7 @@ def test_what_only_a_tool_can_make_true_counts_as_a_claim(text: str) -> None:
         "Hello, nice to hear you.",
         "I would, but my head is full of left and right.",
         "I can't see that from here.",
+        "My head can turn left and right.",
     ],
 )
 def test_ordinary_talk_claims_nothing(text: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfm_voice_ros.core.errors import ConfigurationError
-from lfm_voice_ros.core.types import Json
+from lfm_voice_ros.core.types import Json, ToolCall
 from lfm_voice_ros.detectors.keywords import KeywordDetector
 from lfm_voice_ros.evaluation.corpus import read_corpus
 from lfm_voice_ros.evaluation.scoring import Score, score
@@ -281,3 +281,11 @@ def test_a_robots_own_tool_is_found_by_its_own_pattern(tmp_path: Path) -> None:
     detector = KeywordDetector.from_file(path, own_tools=["wave"])
 
     assert [call.name for call in detector.detect("Look left and please wave at me.").calls] == ["pan_left", "wave"]
+
+
+def test_an_amount_that_nobody_knows_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "keywords.yaml"
+    own = '  - {tool: pan_left, pattern: "swing left (?P<degrees>a smidgeon)"}\n'
+    path.write_text(SHIPPED.read_text("utf-8") + own, "utf-8")
+
+    assert KeywordDetector.from_file(path).detect("Swing left a smidgeon.").calls == (ToolCall("pan_left"),)

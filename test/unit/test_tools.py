@@ -266,6 +266,7 @@ tools:
         ({"says": "{done: hello}"}, "failed"),
         ({"says": "{done: 'it is {time}', failed: sorry}"}, "time"),
         ({"says": "{done: 'it is {time', failed: sorry}"}, "braces"),
+        ({"says": "{done: 'it is {moved:d}', failed: sorry}"}, "braces"),
         ({"says": "{done: a, failed: b, perhaps: c}"}, "perhaps"),
         ({"description": "[1"}, "not YAML"),
     ],
@@ -297,3 +298,45 @@ def test_a_missing_tool_file_is_named(tmp_path: Path) -> None:
 def test_places_with_a_wrong_time_zone_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="Mars/Base"):
         Places({"mars": "Mars/Base"})
+
+
+def test_a_motion_that_a_stop_of_the_same_sentence_ends_is_neither_begun_nor_spoken_of() -> None:
+    head = RecordingHead()
+
+    results = run(make_executor(head), ToolCall("pan_left"), ToolCall("get_date"), ToolCall("stop"), ToolCall("nod"))
+
+    assert [motion for motion, *_ in head.moves] == ["stop", "nod"]
+    assert [result.status for result in results] == [ToolStatus.CANCELED] + [ToolStatus.SUCCEEDED] * 3
+    assert results[0].speech == ""
+
+
+def test_asking_where_the_head_is_does_not_make_the_next_motion_wait() -> None:
+    head = RecordingHead()
+
+    run(make_executor(head), ToolCall("get_head_position"), ToolCall("pan_left"))
+
+    assert [append for *_, append in head.moves] == [False]
+
+
+def test_at_the_limit_an_absolute_motion_says_so_too() -> None:
+    executor = make_executor(RecordingHead(limit=90))
+
+    first, second = run(executor, *[ToolCall("look_at", {"pan_degrees": 120})] * 2)
+
+    assert first.speech == second.speech == "Looking ninety degrees to the left. I am at my limit."
+
+
+def test_a_tool_with_an_error_in_it_fails_and_the_next_call_runs() -> None:
+    head = RecordingHead(error=ZeroDivisionError("inside"))  # type: ignore[arg-type]
+
+    broken, fine = run(make_executor(head), ToolCall("nod"), ToolCall("get_date"))
+
+    assert (broken.status, fine.status) == (ToolStatus.FAILED, ToolStatus.SUCCEEDED)
+    assert broken.speech == "I could not nod: something went wrong inside me."
+    assert "ZeroDivisionError" in broken.error
+
+
+def test_an_empty_name_allows_nothing() -> None:
+    (result,) = run(make_executor(RecordingHead(), allowed=("",)), ToolCall("get_time"))
+
+    assert result.status is ToolStatus.REJECTED
