@@ -70,7 +70,8 @@ class Recording:
 
     def note_head_latency(self, turn: Turn) -> None:
         """Add ``head``: from the end of speech to the first motion of a joint. Only turns with calls have one."""
-        after = [joint for joint in self.joints if joint[0] >= turn.speech_end]
+        over = min((other.speech_start for other in self.turns.values() if other.start > turn.start), default=math.inf)
+        after = [joint for joint in self.joints if turn.speech_end <= joint[0] < over]
         turn.latency["head"] = math.nan
         if turn.calls and after:
             _, pan, tilt = after[0]
