@@ -17,6 +17,7 @@ from lfm_voice_ros.demo.record import Recording
 
 _PERSON, _ROBOT, _PAN, _TILT, _TOOL = "#33658a", "#b5651d", "#33658a", "#c1440e", "#2a7f4f"
 _SECONDS_PER_INCH = 3.2
+_ROOM = 3.0  # s at the end, for the last label
 
 
 def draw(recording: Recording, path: Path) -> None:
@@ -55,7 +56,8 @@ def draw(recording: Recording, path: Path) -> None:
                 fontsize=8,
                 color=_TOOL,
             )
-    head.set_xlim(0.0, end)
+    begin = recording.heard[0][0] - recording.begin if recording.heard else 0.0
+    head.set_xlim(begin, end + _ROOM)
     head.set_xlabel("seconds")
     figure.suptitle("What the robot heard, said and did (shaded: a person speaks; dashed: a tool was decided)", y=1.06)
     figure.savefig(path, bbox_inches="tight")
