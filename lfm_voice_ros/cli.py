@@ -24,6 +24,7 @@ from lfm_voice_ros.tools.registry import Registry
 
 DETECTORS = ("keywords",)
 
+_INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
 _PIPE_CLOSED = 141  # what a shell reports for a program that SIGPIPE ended
 _WIDTH_OF_A_FILE = 160  # columns where there is no terminal
 
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except VoiceError as exc:
         print(f"lfm-voice: {exc}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     except BrokenPipeError:
         # The interpreter flushes standard output once more at its end; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import rclpy
@@ -46,6 +48,7 @@ _NODES = (
 _READY_TIMEOUT = 90.0  # s; a slow board loads Whisper and Piper in this time
 _TURN_TIMEOUT = 30.0  # s from the end of a recording to the end of its turn
 _HEARING_TIMEOUT = 3.0  # s from the end of a recording to its utterance; after that there was no speech in it
+_INTERRUPTED = 130  # the exit code of a program that ^C has ended
 _BREATH = 0.5  # s of silence before the person speaks again
 _MARGIN = 3.0  # s that handing over a recording may take longer than the recording
 _COLORS = {"person": "cyan", "decided": "green", "head": "magenta", "said": "yellow", "warning": "red", "error": "red"}
@@ -67,14 +70,9 @@ def run(arguments: Namespace) -> int:
         raise ResourceError("none of the recordings can be used")
     output: Path = arguments.output.absolute()
     replies = output / "replies"
-    try:
-        replies.mkdir(parents=True, exist_ok=True)
-        for old in replies.glob("*.wav"):
-            old.unlink()
-    except OSError as exc:
-        raise ResourceError(f"the folder {output} can't be written: {exc}") from exc
+    lock = _prepare(output, replies, arguments.json)
     params_file: Path = arguments.params_file or config_file("assistant.yaml")
-    with claim_domain() as domain, _interruptible() as interrupted:
+    with lock, claim_domain() as domain, _interruptible() as interrupted:
         os.environ["ROS_DOMAIN_ID"] = str(domain)
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         console.print(f"Starting {len(_NODES)} nodes (ROS domain {domain}); their logs are in {output / 'logs'}")
@@ -83,12 +81,17 @@ def run(arguments: Namespace) -> int:
                 processes.start(node, _parameters(node, arguments.mic, replies))
             _await_ready(observer, processes, interrupted)
             if arguments.mic:
+                level, message = observer.statuses["audio_capture"]
+                if level:
+                    raise ResourceError(message)
                 console.print("Speak; ^C ends. “Look to the left”, “What time is it?”")
                 while not interrupted.wait(0.5):
                     processes.check()
             else:
                 _hold_conversation(observer, processes, lines, interrupted)
     recording = observer.recording
+    if not recording.turns:
+        raise ResourceError("nothing was heard, so there is nothing to show")
     for turn in recording.turns.values():
         recording.note_head_latency(turn)
     picture, page = output / "demo.png", output / "demo.html"
@@ -97,12 +100,26 @@ def run(arguments: Namespace) -> int:
     console.print()
     console.print(latency_table(recording))
     if arguments.json:
-        try:
-            write_json(recording, arguments.json)
-        except OSError as exc:
-            raise ResourceError(f"{arguments.json} can't be written: {exc}") from exc
+        write_json(recording, arguments.json)
     console.print(f"Picture: {picture}\nPage:    {page}\nReplies: {replies}")
-    return 0
+    return _INTERRUPTED if interrupted.is_set() and not arguments.mic else 0
+
+
+def _prepare(output: Path, replies: Path, json_file: Path | None) -> IO[str]:
+    """Make the folders and give the file whose lock keeps other demos out of them until it is closed."""
+    try:
+        replies.mkdir(parents=True, exist_ok=True)
+        lock = (output / ".lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for old in replies.glob("*.wav"):
+            old.unlink()
+        if json_file:
+            json_file.touch()
+    except BlockingIOError as exc:
+        raise ResourceError(f"another demo writes into {output}; give another folder with --output") from exc
+    except OSError as exc:
+        raise ResourceError(f"{exc.filename} can't be written: {exc.strerror}") from exc
+    return lock
 
 
 def _conversation() -> list[Line]:
@@ -160,9 +177,10 @@ def _hold_conversation(
             known = len(observer.recording.turns)
             if interrupted.is_set():
                 return
-            observer.event("person", line.label)
+            observer.person_says(line.label)
             person.say(np.pad(line.samples, (round(_BREATH * SAMPLE_RATE), 0)), timeout=_MARGIN)
-            observer.wait(lambda known=known: len(observer.recording.turns) > known, _HEARING_TIMEOUT)  # type: ignore[misc]
+            if not observer.wait(_more_turns_than(observer, known), _HEARING_TIMEOUT):
+                observer.event("heard", "nothing that begins and ends like speech")
             over = observer.wait(lambda: interrupted.is_set() or observer.at_rest(), _TURN_TIMEOUT)
             processes.check()
             if not over:
@@ -181,7 +199,7 @@ def _observer(console: Console) -> Iterator[Observer]:
     observer = Observer(tell, (head.pan_joint, head.tilt_joint))
     executor = SingleThreadedExecutor()
     executor.add_node(observer)
-    spinning = threading.Thread(target=_spin, args=(executor,), name="observer", daemon=True)
+    spinning = threading.Thread(target=_spin, args=(executor, observer), name="observer", daemon=True)
     spinning.start()
     try:
         yield observer
@@ -192,11 +210,17 @@ def _observer(console: Console) -> Iterator[Observer]:
         rclpy.try_shutdown()
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
+def _spin(executor: SingleThreadedExecutor, observer: Observer) -> None:
     try:
         executor.spin()
     except ExternalShutdownException:
         return
+    except Exception as exc:  # told by whoever waits for the observer
+        observer.fail(exc)
+
+
+def _more_turns_than(observer: Observer, known: int) -> Callable[[], bool]:
+    return lambda: len(observer.recording.turns) > known
 
 
 @contextmanager

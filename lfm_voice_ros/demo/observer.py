@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
+from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.types import Samples
 from lfm_voice_ros.demo.record import Recording, Turn
 from lfm_voice_ros.msg import (
@@ -49,6 +50,8 @@ class Observer(Node):
         self._tell = tell
         self._joints = joints
         self._told_head = (math.nan, math.nan)
+        self._failure: Exception | None = None
+        self._said = ""
         self._person = self.create_publisher(Audio, "audio/external", qos.AUDIO)
         for topic, kind, react, profile in (
             ("audio/input", Audio, self._on_input, qos.AUDIO),
@@ -77,9 +80,26 @@ class Observer(Node):
         self._person.publish(msg)
 
     def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Wait until ``condition`` holds; it is tried at every message. False after ``timeout`` seconds."""
+        """Wait until ``condition`` holds; it is tried at every message. False after ``timeout`` seconds.
+
+        Raises ResourceError when nothing is watched any more.
+        """
         with self.news:
-            return self.news.wait_for(condition, timeout)
+            met = self.news.wait_for(lambda: self._failure is not None or condition(), timeout)
+        if self._failure is not None:
+            raise ResourceError(f"the demo can't watch the assistant any more: {self._failure!r}") from self._failure
+        return met
+
+    def fail(self, failure: Exception) -> None:
+        """Nothing is watched any more: every wait raises ResourceError."""
+        with self.news:
+            self._failure = failure
+            self.news.notify_all()
+
+    def person_says(self, label: str) -> None:
+        """The person begins to speak; turns from now on belong to this recording."""
+        self._said = label
+        self.event("person", label)
 
     def ready(self, nodes: Sequence[str]) -> bool:
         """Whether all nodes have loaded what they need, or said why not, and have found each other."""
@@ -111,7 +131,11 @@ class Observer(Node):
 
     def _on_utterance(self, msg: Utterance) -> None:
         self.recording.turns[msg.utterance_id] = Turn(
-            msg.utterance_id, to_seconds(msg.header.stamp), to_seconds(msg.speech_start), to_seconds(msg.speech_end)
+            msg.utterance_id,
+            to_seconds(msg.header.stamp),
+            to_seconds(msg.speech_start),
+            to_seconds(msg.speech_end),
+            recording=self._said,
         )
 
     def _on_transcript(self, msg: Transcript) -> None:
@@ -154,12 +178,13 @@ class Observer(Node):
 
     def _on_head(self, msg: HeadState) -> None:
         self.head = msg
-        if not msg.moving and not msg.stale:
-            for turn in self.recording.turns.values():
-                if turn.closed and math.isnan(turn.head[0]):
-                    turn.head = (math.degrees(msg.pan), math.degrees(msg.tilt))
+        if msg.moving or msg.stale:
+            return
+        for turn in self.recording.turns.values():
+            if turn.closed and math.isnan(turn.head[0]):
+                turn.head = (math.degrees(msg.pan), math.degrees(msg.tilt))
         where = (round(math.degrees(msg.pan)) + 0, round(math.degrees(msg.tilt)) + 0)
-        if not msg.moving and not msg.stale and where != self._told_head:
+        if where != self._told_head:
             if not math.isnan(self._told_head[0]):
                 self.event("head", f"pan {where[0]:+d}°, tilt {where[1]:+d}°")
             self._told_head = where

@@ -24,6 +24,7 @@ class Turn:
     start: float
     speech_start: float
     speech_end: float
+    recording: str = ""  # the WAV or the sentence that the person said
     transcript: str = ""
     confidence: float = math.nan
     rejection: str = ""
@@ -43,7 +44,9 @@ class Turn:
         """For --json."""
         return {
             "utterance_id": self.utterance_id,
+            "recording": self.recording,
             "transcript": self.transcript,
+            "rejection": self.rejection,
             "calls": [{"name": name, "arguments": dict(arguments)} for name, arguments in self.calls],
             "head": {"pan_degrees": _number(self.head[0], 1), "tilt_degrees": _number(self.head[1], 1)},
             "reply": self.reply,

@@ -19,6 +19,7 @@ from lfm_voice_ros.nodes.runtime import run
 from lfm_voice_ros.srv import MoveHead
 
 _STATE_PERIOD = 0.1  # s
+_START_UP = 3.0  # s in which a controller that starts together with this node may be found
 
 
 class PanTilt(VoiceNode[PanTiltSettings]):
@@ -83,7 +84,7 @@ class PanTilt(VoiceNode[PanTiltSettings]):
             self.get_logger().warning(f"head/stop: {message}")
 
     def _on_timer(self) -> None:
-        if self._planner.stale(self.now()) and self.now() - self._began > self.settings.joint_states_timeout:
+        if self._planner.stale(self.now()) and self.now() - self._began > _START_UP:
             self.trouble("joint_states", self._planner.unknown)
         self._publish_state()
 

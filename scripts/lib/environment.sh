@@ -9,6 +9,11 @@ select_environment() {
   if [ -n "${ROS_DISTRO:-}" ]; then
     ros_from=system
     distro=$ROS_DISTRO
+    case $distro in
+      foxy | galactic | humble | iron) die "ROS 2 '$distro' has no Python 3.12; source Jazzy or newer, or unset ROS_DISTRO to use the wheels" ;;
+    esac
+    [ -n "${AMENT_PREFIX_PATH:-}" ] ||
+      die "ROS_DISTRO is '$distro', but ROS 2 is not sourced: source /opt/ros/$distro/setup.bash, or unset ROS_DISTRO to use the wheels"
     if [ -n "${LFM_VOICE_DISTRO:-}" ] && [ "$LFM_VOICE_DISTRO" != "$distro" ]; then
       die "a ROS 2 '$distro' is sourced but '$LFM_VOICE_DISTRO' was asked for; open a shell without a sourced ROS 2 to use the wheels"
     fi

@@ -38,13 +38,15 @@ def test_a_motion_of_a_later_turn_is_not_taken_for_an_earlier_ones() -> None:
 
 
 def test_a_turn_as_data_has_numbers_or_null() -> None:
-    turn = Turn("u1", 0.0, 0.1, 1.0, transcript="nod", calls=[("nod", {})], reply="Nodding.")
+    turn = Turn("u1", 0.0, 0.1, 1.0, recording="nod.wav", transcript="nod", calls=[("nod", {})], reply="Nodding.")
     turn.latency = {"reply": 0.5, "tools": math.nan}
     turn.head = (29.96, -0.01)
 
     assert turn.as_data() == {
         "utterance_id": "u1",
+        "recording": "nod.wav",
         "transcript": "nod",
+        "rejection": "",
         "calls": [{"name": "nod", "arguments": {}}],
         "head": {"pan_degrees": 30.0, "tilt_degrees": 0.0},
         "reply": "Nodding.",
