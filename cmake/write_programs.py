@@ -10,8 +10,12 @@ import tempfile
 from importlib.metadata import Distribution
 from pathlib import Path
 
+#: A signal that comes while the modules are being imported ends the program at once, without a traceback.
 PROGRAM = """#!{python}
+import signal
 import sys
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from {module} import {function}
 

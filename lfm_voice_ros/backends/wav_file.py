@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,6 +183,10 @@ class WavFolderSink(TimedSink):
             yield
         except (OSError, RuntimeError, ResourceError) as exc:
             self._failure = ResourceError(f"{self._path} can't be written ({exc}); free space or choose another sink")
+            # Closed here, or a deleted file would keep its space; its header is lost with the space.
+            with suppress(OSError, RuntimeError):
+                if self._file is not None:
+                    self._file.close()
             self._file = None
 
 

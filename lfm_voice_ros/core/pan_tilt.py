@@ -19,6 +19,8 @@ MOTIONS = ("absolute", "relative", "center", "look_around", "nod", "shake_head",
 
 #: rad; two turns. More is no angle of a head, and most likely was meant in degrees.
 _LARGEST_ANGLE = 4.0 * math.pi
+#: rad/s; no head is as fast.
+_LARGEST_SPEED = 100.0
 #: rad; a head at rest as near as this to its target counts as being there, so that what a servo falls short of it
 #: doesn't add up over relative moves.
 _SETTLED = 0.05
@@ -108,18 +110,19 @@ class PanTilt:
     ) -> bool:
         """Take joint states that came at ``now`` and were measured at ``stamp`` (0 when that is not known).
 
-        Gives False for those that lack one of the head's joints or have no finite position for it; these change
-        nothing. Missing velocities are computed from the positions.
+        Gives False for those that lack one of the head's joints or have a position for it that no head can have; these
+        change nothing. Velocities that are missing, or that no head can have, are computed from the positions.
         """
         settings = self._settings
         values: list[float] = []
         rates: list[float] = []
         for name, sign in zip((settings.pan_joint, settings.tilt_joint), self._signs, strict=True):
             index = list(names).index(name) if name in names else len(positions)
-            if index >= len(positions) or not math.isfinite(positions[index]):
+            if index >= len(positions) or not abs(positions[index]) <= _LARGEST_ANGLE:
                 return False
             values.append(sign * positions[index])
-            rates.append(sign * velocities[index] if index < len(velocities) else math.nan)
+            rate = velocities[index] if index < len(velocities) else math.nan
+            rates.append(sign * rate if abs(rate) <= _LARGEST_SPEED else math.nan)
         position = (values[0], values[1])
         if self.stale(now):
             # The controller may have been away, and with it what it was told.
@@ -134,7 +137,8 @@ class PanTilt:
 
     def stale(self, now: float) -> bool:
         """Whether joint states are missing or too old."""
-        return self._seen is None or now - self._seen.at > self._settings.joint_states_timeout
+        # An age below zero: the clock was set back, and nobody knows how old they are.
+        return self._seen is None or not 0.0 <= now - self._seen.at <= self._settings.joint_states_timeout
 
     def status(self, now: float) -> HeadStatus:
         """Where the head is and where it goes."""
@@ -199,7 +203,7 @@ class PanTilt:
         return (position[0] - before.position[0]) / span, (position[1] - before.position[1]) / span
 
     def _under_way(self, now: float) -> bool:
-        return self._plan is not None and now - self._plan.began < self._plan.trajectory.duration
+        return self._plan is not None and 0.0 <= now - self._plan.began < self._plan.trajectory.duration
 
     def _remaining(self, now: float) -> tuple[Pair, ...]:
         if self._plan is None:
@@ -236,6 +240,11 @@ class PanTilt:
             if self._plan is None:
                 return self._seen.position, (0.0, 0.0)
             return self._plan.trajectory.sample(now - self._plan.began)
+        if self._plan is not None and self._under_way(now):
+            planned, _ = self._plan.trajectory.sample(self._seen.at - self._plan.began)
+            if max(map(abs, _difference(planned, self._seen.position))) <= _SETTLED:
+                # On its way as planned: the plan knows the speed better than the last report, which is a moment old.
+                return self._plan.trajectory.sample(now - self._plan.began)
         age = min(max(0.0, now - self._seen.at), _LONGEST_GUESS)
         (pan, tilt), (pan_speed, tilt_speed) = self._seen.position, self._seen.velocity
         return (pan + pan_speed * age, tilt + tilt_speed * age), self._seen.velocity

@@ -54,6 +54,8 @@ def _checked(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -
         value = list(value)
     if type(value) is not type(default):
         raise ConfigurationError(f"{name} is {value!r}; it must be a {type(default).__name__}, for example {default!r}")
+    if isinstance(default, list) and not all(isinstance(item, str) for item in value):
+        raise ConfigurationError(f"{name} is {value!r}; it must be a list of names, for example {default!r}")
     minimum, maximum, choices = metadata["minimum"], metadata["maximum"], metadata["choices"]
     if (minimum is not None and not value >= minimum) or (maximum is not None and not value <= maximum):
         raise ConfigurationError(f"{name} is {value}; it must lie between {minimum} and {maximum}")

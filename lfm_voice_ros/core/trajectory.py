@@ -237,6 +237,7 @@ class Follower:
     def __init__(self, positions: Pair = (0.0, 0.0)) -> None:
         self._running = Trajectory((Point(0.0, positions, (0.0, 0.0)),))
         self._began = 0.0
+        self._latest = -math.inf
         self._waiting: tuple[float, tuple[Point, ...]] | None = None
 
     def follow(self, points: Sequence[Point], start: float, now: float) -> None:
@@ -262,7 +263,12 @@ class Follower:
         self._waiting = None
 
     def state(self, now: float) -> tuple[Pair, Pair]:
-        """Positions and velocities at ``now``, which must not run backwards."""
+        """Positions and velocities at ``now``; where the clock was set back, the motion goes on from where it was."""
+        if (jump := self._latest - now) > 0.0:
+            self._began -= jump
+            if self._waiting is not None:
+                self._waiting = (self._waiting[0] - jump, self._waiting[1])
+        self._latest = now
         if self._waiting is not None and now >= self._waiting[0]:
             start, points = self._waiting
             self._waiting = None

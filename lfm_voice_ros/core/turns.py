@@ -128,7 +128,7 @@ class TurnBook:
     def _note_overdue(self, turn: Turn, now: float) -> None:
         if turn.transcript is None or turn.calls is None:
             since = turn.times.get("transcript", turn.opened)
-            if now - since > self._decision_timeout:
+            if abs(now - since) > self._decision_timeout:  # also when the clock was set back
                 turn.problem = (
                     "I am sorry, I can't understand speech right now."
                     if turn.transcript is None
@@ -136,5 +136,5 @@ class TurnBook:
                 )
         elif len(turn.results) < turn.calls:
             since = max(turn.times["decision"], turn.times.get("tools", 0.0))
-            if now - since > self._result_timeout:
+            if abs(now - since) > self._result_timeout:
                 turn.problem = "I am sorry, I don't know whether that worked. My tools did not answer."

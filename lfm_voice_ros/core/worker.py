@@ -55,9 +55,13 @@ class Worker(Generic[Item]):
         """How many items have not begun."""
         return self._items.qsize()
 
+    def end(self) -> None:
+        """Begin no more items."""
+        self._ending.set()
+
     def stop(self, timeout: float = 1.0) -> bool:
         """End after the item in hand; False when it is still busy after ``timeout`` seconds."""
-        self._ending.set()
+        self.end()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 

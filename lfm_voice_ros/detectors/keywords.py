@@ -17,6 +17,7 @@ from lfm_voice_ros.detectors import pattern_file
 from lfm_voice_ros.detectors.pattern_file import MOVES, Pattern, PatternFile
 from lfm_voice_ros.detectors.sentences import Clause, clauses, clean, sentences
 
+_LONGEST_TEXT = 20_000  # characters; nobody says that much in one breath
 _LONGEST_CLAUSE = 160  # characters; nobody says a longer command in one breath
 _MOST_CALLS = 20  # more in one utterance is noise
 _LONGEST_SPAN = 3  # clauses that one pattern may reach over
@@ -44,6 +45,8 @@ class KeywordDetector:
     def detect(self, text: str) -> ToolDecision:
         """Give the calls that ``text`` asks for, in spoken order; none for anything unclear. Never raises."""
         turn = _Turn()
+        if len(text) > _LONGEST_TEXT:
+            return ToolDecision((), self.name)
         for sentence in sentences(self._plain(text)):
             self._read_sentence(sentence, turn)
             if len(turn.calls) > _MOST_CALLS:

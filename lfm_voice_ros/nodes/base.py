@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -26,6 +27,7 @@ Item = TypeVar("Item")
 #: Parameters that rclpy itself gives to every node.
 _OF_RCLPY = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 _DIAGNOSTICS_PERIOD = 1.0  # s
+_CLOSE_TIMEOUT = 0.5  # s
 
 
 class VoiceNode(Node, Generic[Settings]):
@@ -49,9 +51,16 @@ class VoiceNode(Node, Generic[Settings]):
     def open(self) -> None:
         """Start to load models and open devices, without blocking. What goes wrong is told by :meth:`trouble`."""
 
+    def end(self) -> None:
+        """Begin nothing more; :meth:`close` follows."""
+        for worker in self._workers:
+            worker.end()
+
     def close(self) -> bool:
-        """End workers and devices within a second; False when something is still busy."""
-        return all([worker.stop() for worker in self._workers])
+        """End workers and devices within half a second; False when something is still busy."""
+        self.end()
+        deadline = time.monotonic() + _CLOSE_TIMEOUT
+        return all([worker.stop(max(0.0, deadline - time.monotonic())) for worker in self._workers])
 
     def add_worker(self, name: str, work: Callable[[Item], None], capacity: int) -> Worker[Item]:
         """Make a worker that ends with the node; its errors and drops show in the diagnostics.
@@ -126,8 +135,8 @@ class VoiceNode(Node, Generic[Settings]):
 
 
 def to_stamp(seconds: float) -> Time:
-    """Seconds to a ROS stamp; what is not a time (NaN, negative) becomes zero."""
-    return RclpyTime(nanoseconds=round(seconds * 1e9)).to_msg() if seconds > 0 else Time()
+    """Seconds to a ROS stamp; what a stamp can't hold (NaN, negative, after 2038) becomes zero."""
+    return RclpyTime(nanoseconds=round(seconds * 1e9)).to_msg() if 0 < seconds < 2**31 else Time()
 
 
 def to_seconds(stamp: Time) -> float:

@@ -149,6 +149,7 @@ def _object(text: str, what: str) -> dict[str, Json]:
         raise ValueError(f"{what} are longer than {_LONGEST_JSON} characters")
     try:
         value = json.loads(text or "{}", parse_constant=_refuse, parse_float=_finite)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as exc:
         raise ValueError(f"{what} are not JSON") from exc
     if not isinstance(value, dict):

@@ -87,6 +87,8 @@ class Dialogue(VoiceNode[DialogueSettings]):
     def _on_interrupt(self, msg: Interrupt) -> None:
         if msg.utterance_id in ("", self._answering):
             self._canceled.set()
+        elif turn := self._book.get(msg.utterance_id):
+            turn.interrupted = True  # it is not spoken when its time comes
 
     def _on_playback(self, msg: Playback) -> None:
         turn = self._book.get(msg.utterance_id)
@@ -169,7 +171,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     def _speak(self, turn: Turn, text: str) -> float:
         """Publish the sound sentence by sentence; give its seconds. Ends early when canceled."""
-        if self._synthesizer is None:
+        if self._synthesizer is None or turn.interrupted:
             return 0.0
         rate = self._synthesizer.sample_rate
         sequence = 0

@@ -23,6 +23,8 @@ class PanTiltSim(VoiceNode[PanTiltSimSettings]):
 
     def __init__(self) -> None:
         super().__init__("pan_tilt_sim", PanTiltSimSettings)
+        if "" in (self.settings.pan_joint, self.settings.tilt_joint):
+            raise ConfigurationError("pan_joint or tilt_joint is empty; name both joints")
         if self.settings.pan_joint == self.settings.tilt_joint:
             raise ConfigurationError(f"pan_joint and tilt_joint are both '{self.settings.pan_joint}'; name two joints")
         self._names = (self.settings.pan_joint, self.settings.tilt_joint)

@@ -59,6 +59,8 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
         print(f"lfm_voice_ros: {exc}", file=sys.stderr)
         code = 1
     finally:
+        for node in nodes:
+            node.end()
         idle = all([node.close() for node in nodes])
         executor.shutdown(timeout_sec=0.5)
         for node in nodes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from functools import partial
 
@@ -12,6 +13,7 @@ from rclpy.task import Future
 from std_msgs.msg import Empty
 
 from lfm_voice_ros.core.errors import ToolError, ToolTimeout
+from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import ToolServerSettings
 from lfm_voice_ros.core.types import HeadMove, ToolCall, ToolResult, ToolStatus
@@ -27,6 +29,7 @@ from lfm_voice_ros.tools.executor import ToolExecutor
 from lfm_voice_ros.tools.registry import Registry
 
 _ASK_PERIOD = 0.3  # s
+_REMEMBERED = 256  # utterances; a second decision for one of them is not run
 
 
 class _Job:
@@ -40,7 +43,7 @@ class _Job:
 
     def answer(self, msg: ToolResultMsg) -> None:
         """Give the result to the service request that waits for it, if one does."""
-        if self._future is not None:
+        if self._future is not None and not self._future.done():
             self._future.set_result(msg)
 
 
@@ -55,6 +58,7 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self._executor = ToolExecutor(registry, self._head, places, now)
         self._jobs = self.add_worker("tools", self._work, self.settings.queue)
         self._running: _Job | None = None
+        self._decided: deque[str] = deque(maxlen=_REMEMBERED)
         self._results = self.create_publisher(ToolResultMsg, "tool_result", qos.EVENT)
         self.create_subscription(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
         # A group of its own: while it awaits a tool, the head's answers must still be taken.
@@ -66,6 +70,12 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self._jobs.put(None)
 
     def _on_decision(self, msg: ToolDecision) -> None:
+        if msg.utterance_id and msg.utterance_id in self._decided:
+            self.trouble(
+                "twice", "a second decision for one utterance was not run; is a node running twice?", Level.WARN
+            )
+            return
+        self._decided.append(msg.utterance_id)
         calls = []
         for call in msg.calls:
             try:
@@ -123,6 +133,10 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self._running = job
         try:
             self._executor.run(job.calls, job.canceled.is_set, partial(self._publish, job))
+        except Exception as exc:
+            # What nobody foresaw must leave neither the dialogue nor a service's caller waiting.
+            self._refuse(job, ToolStatus.FAILED, "Something went wrong inside me.", f"{type(exc).__name__}: {exc}")
+            raise
         finally:
             self._running = None
 

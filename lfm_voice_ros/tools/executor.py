@@ -58,20 +58,23 @@ class ToolExecutor:
         try:
             tool = self._registry.check(call)
         except ToolError as exc:
-            return ToolResult(call, ToolStatus.REJECTED, f"I can't do that: {exc}.", error=str(exc))
+            return ToolResult(call, ToolStatus.REJECTED, f"I can't do that: {_spoken(exc)}.", error=str(exc))
         try:
             outcome = self._bindings[tool.name].run(call.arguments, append)
         except ToolError as exc:
             status = ToolStatus.TIMED_OUT if isinstance(exc, ToolTimeout) else ToolStatus.FAILED
-            # What stands behind the first colon or semicolon says what to do; that is for the console.
-            reason = str(exc).partition(";")[0].partition(":")[0]
-            failure = dict.fromkeys(tool.fields(), "") | {"reason": reason}
+            failure = dict.fromkeys(tool.fields(), "") | {"reason": _spoken(exc)}
             return ToolResult(call, status, tool.sentence("failed", failure), error=str(exc))
         except Exception as exc:  # whatever a tool does wrong, its call has a result and the next call runs
             failure = dict.fromkeys(tool.fields(), "") | {"reason": "something went wrong inside me"}
             error = f"{tool.name} has an error in it: {type(exc).__name__}: {exc}"
             return ToolResult(call, ToolStatus.FAILED, tool.sentence("failed", failure), error=error)
         return ToolResult(call, ToolStatus.SUCCEEDED, tool.sentence(outcome.kind, outcome.words), data=outcome.data)
+
+
+def _spoken(error: ToolError) -> str:
+    # What stands behind the first colon or semicolon says what to do; that is for the console.
+    return str(error).partition(";")[0].partition(":")[0]
 
 
 def _bind(tool: Tool, head: Head, places: Places, now: Now) -> Binding:

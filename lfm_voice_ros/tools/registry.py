@@ -13,6 +13,8 @@ from lfm_voice_ros.core.errors import ConfigurationError, ToolError
 from lfm_voice_ros.core.resources import read_yaml
 from lfm_voice_ros.core.types import Json, ToolCall
 
+_LONGEST_MESSAGE = 200  # characters
+
 #: What a file of tools must look like; what the bindings mean is checked where they are made.
 _FILE_SCHEMA: Mapping[str, Json] = {
     "type": "object",
@@ -94,7 +96,7 @@ class Registry:
             jsonschema.validate(content, _FILE_SCHEMA)
         except jsonschema.ValidationError as exc:
             place = "/".join(str(part) for part in exc.absolute_path)
-            raise ConfigurationError(f"{path}: {place or 'the file'}: {exc.message}") from exc
+            raise ConfigurationError(f"{path}: {place or 'the file'}: {_shortened(exc.message)}") from exc
         tools = [Tool(**entry) for entry in content["tools"]]
         for tool in tools:
             if sum(other.name == tool.name for other in tools) > 1:
@@ -116,8 +118,14 @@ class Registry:
         if problems:
             problem = min(problems, key=lambda each: len(each.absolute_path))
             where = ".".join(str(part) for part in problem.absolute_path)
-            raise ToolError(f"{where or call.name}: {problem.message}")
+            what = f"the value for {where} doesn't" if where else f"the arguments of {call.name} don't"
+            raise ToolError(f"{what} fit: {_shortened(problem.message)}")
         return tool
+
+
+def _shortened(message: str) -> str:
+    # jsonschema's messages repeat the whole value.
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]} …"
 
 
 def _check_tool(tool: Tool, path: Path) -> None:

@@ -195,6 +195,18 @@ def test_an_interrupt_ends_the_voice_and_the_next_turn_is_answered(start: Start,
     assert talk.closed("u1").interrupted
 
 
+def test_a_reply_that_is_interrupted_before_it_begins_is_given_as_text_only(start: Start, talk: Talk) -> None:
+    start("dialogue")
+    talk.ready()
+    talk.heard("u1", "hello")
+    talk.probe.publish("interrupt", Interrupt(utterance_id="u1", reason="test"))
+    talk.probe.publish("tool_decision", ToolDecision(utterance_id="u1"))
+
+    assert talk.reply("u1").text
+    assert talk.closed("u1").interrupted
+    assert talk.chunks == []
+
+
 def test_without_a_voice_the_reply_is_still_given_as_text_and_the_diagnostics_say_why(start: Start, talk: Talk) -> None:
     node = start("dialogue", parameters={"voice": "/nowhere/voice.onnx"})
     talk.probe.wait_for(lambda: (talk.status() or (0, ""))[0] == 2, what="an error in the diagnostics")

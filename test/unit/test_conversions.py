@@ -43,9 +43,10 @@ def test_a_call_without_arguments_has_none() -> None:
         '{"degrees": -Infinity}',
         '{"degrees": 1e999}',
         '{"a":' * 4000,
+        '{"a": "\\ud800"}',
         "{" + " " * 20_000 + "}",
     ],
-    ids=["no JSON", "list", "number", "NaN", "infinity", "too large", "deep", "long"],
+    ids=["no JSON", "list", "number", "NaN", "infinity", "too large", "deep", "half a surrogate", "long"],
 )
 def test_arguments_that_are_no_plain_json_object_are_refused_without_repeating_them(arguments: str) -> None:
     with pytest.raises(ValueError, match="the arguments of 'secret_free'") as refused:

@@ -215,6 +215,41 @@ def test_without_append_the_running_motion_is_given_up_without_a_jerk() -> None:
     assert bench.position[0] == pytest.approx(-0.5)
 
 
+def test_between_two_joint_states_a_replaced_motion_begins_with_the_speed_that_the_head_has() -> None:
+    bench = Bench()
+    bench.move("absolute", 1.5, 0.5)
+    bench.run(0.2)
+    bench.now += 0.018
+
+    move = bench.planner.move("absolute", -0.5, 0.0, False, bench.now)
+
+    positions, velocities = bench.follower.state(bench.now)
+    assert move.trajectory.points[0].velocities == pytest.approx(velocities, abs=1e-6)
+    assert move.trajectory.points[0].positions == pytest.approx(positions, abs=1e-6)
+
+
+def test_after_the_clock_was_set_back_the_position_is_unknown_until_it_is_seen_again() -> None:
+    bench = Bench()
+    bench.move("absolute", 1.0, 0.0)
+    bench.run(0.2)
+
+    bench.now -= 60.0
+    assert bench.planner.stale(bench.now)
+    with pytest.raises(Refused, match="unknown"):
+        bench.move("center")
+    bench.observe()
+
+    assert not bench.planner.stale(bench.now)
+    assert bench.move("center").target == (0.0, 0.0)
+
+
+def test_a_speed_that_no_head_has_is_computed_instead() -> None:
+    bench = Bench()
+    bench.planner.observe(NAMES, (0.0, 0.0), (1e300, -1e300), bench.now + 0.02, bench.now + 0.02)
+
+    assert bench.planner.move("nod", NAN, NAN, False, bench.now + 0.03).trajectory.duration < 10.0
+
+
 def test_stop_brakes_within_the_braking_distance() -> None:
     bench = Bench()
     bench.move("absolute", 1.5, 0.5)
@@ -308,6 +343,7 @@ def test_joints_may_be_in_any_order_among_others() -> None:
         (NAMES, ()),
         (NAMES, (0.1, NAN)),
         (NAMES, (math.inf, 0.1)),
+        (NAMES, (1e10, 0.1)),
     ],
 )
 def test_joint_states_that_cannot_be_used_change_nothing(names: tuple[str, ...], positions: tuple[float, ...]) -> None:

@@ -47,6 +47,7 @@ def test_a_whole_number_serves_for_a_float() -> None:
         (TranscriberSettings, {"threads": 2.5}, "must be a int"),
         (TranscriberSettings, {"backend": "siri"}, "one of: faster_whisper, openai_whisper"),
         (ToolServerSettings, {"allowed": "nod"}, "must be a list"),
+        (ToolServerSettings, {"allowed": [1, 2]}, "a list of names"),
     ],
 )
 def test_wrong_settings_are_refused_with_what_would_be_right(

@@ -76,6 +76,18 @@ def test_in_motion_no_joint_is_faster_or_brisker_than_allowed(start: Pair, veloc
         assert acceleration <= BOUNDS.acceleration * 1.03
 
 
+def test_a_motion_goes_on_from_where_it_was_when_the_clock_is_set_back() -> None:
+    follower = Follower()
+    follower.follow([Point(1.0, (1.0, 0.0), None)], 100.0, 100.0)
+    before, _ = follower.state(100.5)
+
+    same, _ = follower.state(40.0)
+    end, _ = follower.state(40.5)
+
+    assert before == same == (0.5, 0.0)
+    assert end == (1.0, 0.0)
+
+
 @given(start=pairs, velocities=speeds, waypoints=st.lists(pairs, min_size=1, max_size=4), limits=bounds)
 def test_times_increase_in_whole_nanoseconds_and_the_end_is_at_rest(
     start: Pair, velocities: Pair, waypoints: list[Pair], limits: Bounds
