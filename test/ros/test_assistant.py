@@ -157,6 +157,7 @@ def test_a_transcriber_without_its_model_is_spoken_of_and_shown(
 
     assert replies[0].source == "error"
     assert "can't understand speech" in replies[0].text
+    probe.wait_for(lambda: decisions, what="the decision")
     assert [list(decision.calls) for decision in decisions] == [[]]
     errors = [status.message for message in diagnostics for status in message.status if status.level == b"\x02"]
     assert any("/nowhere/model" in message for message in errors)
