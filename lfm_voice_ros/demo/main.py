@@ -90,8 +90,8 @@ def run(arguments: Namespace) -> int:
             else:
                 _hold_conversation(observer, processes, lines, interrupted)
     recording = observer.recording
-    if not recording.turns:
-        raise ResourceError("nothing was heard, so there is nothing to show")
+    if not recording.heard:
+        raise ResourceError("no sound came in, so there is nothing to show")
     for turn in recording.turns.values():
         recording.note_head_latency(turn)
     picture, page = output / "demo.png", output / "demo.html"

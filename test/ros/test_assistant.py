@@ -104,6 +104,17 @@ def test_recordings_that_cannot_be_used_are_named_and_the_others_are_played(spea
     assert [call["name"] for call in turn["calls"]] == ["get_date"]
 
 
+def test_a_recording_without_speech_gives_no_turn(domain: int, tmp_path: Path) -> None:
+    noise = tmp_path / "noise.wav"
+    write_wav(noise, np.random.default_rng(1).uniform(-0.05, 0.05, 2 * SAMPLE_RATE).astype(np.float32), SAMPLE_RATE)
+
+    run = demo(tmp_path, "--wav", str(noise))
+
+    assert run.returncode == 0, run.stderr
+    assert json.loads((tmp_path / "turns.json").read_text()) == {"turns": []}
+    assert "nothing that begins and ends like speech" in run.stdout
+
+
 def test_no_usable_recording_ends_with_a_sentence(domain: int, tmp_path: Path) -> None:
     run = demo(tmp_path, "--wav", str(tmp_path / "missing.wav"))
 
