@@ -84,15 +84,18 @@ class ToolServer(VoiceNode[ToolServerSettings]):
                 self.get_logger().warning(str(exc))
                 # The executor refuses it with this name, so that the turn gets a result for every call.
                 calls.append(ToolCall(call.name, {"arguments": str(exc)}))
-        job = _Job(msg.utterance_id, tuple(calls))
-        age = self.now() - to_seconds(msg.speech_end)
         if not calls:
             return
-        if to_seconds(msg.speech_end) and age > self.settings.max_age:
+        job = _Job(msg.utterance_id, tuple(calls))
+        age = self.now() - to_seconds(msg.speech_end)
+        if not to_seconds(msg.speech_end) or age <= self.settings.max_age:
+            self._hand_over(job)
+        elif any(self._executor.stops(call) for call in calls):
+            job.canceled.set()  # no stop comes too late; what else was asked for does
+            self._hand_over(job)
+        else:
             late = f"the decision came {age:.0f} s after the end of speech"
             self._refuse(job, ToolStatus.REJECTED, "That took me too long, so I left it.", late)
-        else:
-            self._hand_over(job)
 
     async def _on_call_tool(self, request: CallTool.Request, response: CallTool.Response) -> CallTool.Response:
         future = Future(executor=self.executor)

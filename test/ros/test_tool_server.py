@@ -137,6 +137,23 @@ def test_a_decision_that_comes_too_late_is_not_run(start: Start, probe: Probe) -
     assert "too long" in results[0].speech
 
 
+def test_a_stop_that_comes_late_still_stops_and_nothing_else_is_done(
+    start: Start, probe: Probe, head: list[HeadState]
+) -> None:
+    results = probe.subscribe("tool_result", ToolResult)
+    start("tool_server")
+    probe.publish("tool_decision", decision("u1", ("look_around", {})))
+    probe.wait_for(lambda: head[-1].moving, what="a moving head")
+    late = decision("late", ("stop", {}), ("pan_left", {}))
+    late.speech_end = to_stamp(probe.now() - 30.0)
+
+    probe.publish("tool_decision", late)
+
+    probe.wait_for(lambda: len([r for r in results if r.utterance_id == "late"]) == 2, what="both results")
+    assert [r.status for r in results if r.utterance_id == "late"] == [ToolResult.SUCCEEDED, ToolResult.CANCELED]
+    probe.wait_for(lambda: not head[-1].moving, timeout=5.0, what="a head at rest")
+
+
 def test_a_second_decision_for_one_utterance_is_not_run(start: Start, probe: Probe) -> None:
     results = probe.subscribe("tool_result", ToolResult)
     start("tool_server")
