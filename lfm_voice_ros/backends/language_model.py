@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import mmap
 import re
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lfm_voice_ros.backends.llama_cpp import open_server
 from lfm_voice_ros.core.errors import ResourceError
 
 _CONTEXT = 2048  # tokens
@@ -27,28 +27,8 @@ class LanguageModel:
 
     def __init__(self, path: Path) -> None:
         """Load the GGUF file; takes seconds. Raises ResourceError when it or xllamacpp is missing or unusable."""
-        try:
-            import xllamacpp
-        except ImportError as exc:
-            raise ResourceError(
-                "the language-model backend is not installed; run scripts/setup --extra language-model"
-            ) from exc
+        self._server = open_server(path, _CONTEXT, _THREADS)
         self._is_chat = _has_chat_template(path)
-        parameters = xllamacpp.CommonParams()
-        parameters.model.path = str(path)
-        parameters.n_ctx = _CONTEXT
-        parameters.n_parallel = 1
-        parameters.cpuparams.n_threads = _THREADS
-        parameters.verbosity = -1
-        parameters.enable_reasoning = 0
-        # The library always listens, on a free port of the loopback; without the key nobody else gets an answer.
-        parameters.hostnames = ["127.0.0.1"]
-        parameters.api_keys = [secrets.token_hex()]
-        parameters.ui = False
-        try:
-            self._server = xllamacpp.Server(parameters)
-        except RuntimeError as exc:
-            raise ResourceError(f"the language model {path} can't be loaded; give another GGUF file") from exc
         self.name = path.stem
 
     def answer(self, system: str, turns: Sequence[tuple[str, str]], text: str, max_tokens: int) -> str:
@@ -80,14 +60,8 @@ def first_sentences(text: str, count: int) -> str:
 
 
 def _has_chat_template(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise ResourceError(f"{path} is not a GGUF file; give the path of one as language_model")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as head:
-                return head.find(_TEMPLATE_KEY, 0, _METADATA) >= 0
-    except OSError as exc:
-        raise ResourceError(f"the language model {path} can't be read: {exc.strerror}; give a GGUF file") from exc
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as head:
+        return head.find(_TEMPLATE_KEY, 0, _METADATA) >= 0
 
 
 def _newest(turns: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

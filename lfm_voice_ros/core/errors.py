@@ -4,6 +4,7 @@ VoiceError
 ├── ConfigurationError   a setting, a file of patterns or tools is wrong: the program doesn't start
 ├── ResourceError        a model, a device or a service is missing: the node says so and goes on without it
 ├── AudioError           this sound can't be used: it is dropped, the next may be fine
+├── ModelOutputError     what a model wrote is no tool call: it is dropped
 └── ToolError            a tool could not do what was asked: the result says why
     └── ToolTimeout      it did not answer in time
 """
@@ -23,6 +24,10 @@ class ResourceError(VoiceError):
 
 class AudioError(VoiceError):
     """A recording or a chunk of sound is unusable."""
+
+
+class ModelOutputError(VoiceError):
+    """What a model wrote can't be read as tool calls."""
 
 
 class ToolError(VoiceError):

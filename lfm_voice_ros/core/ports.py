@@ -5,10 +5,20 @@ None of these is called from more than one thread at a time, unless it says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from lfm_voice_ros.core.types import HeadMove, Reply, Samples, ToolDecision, ToolResult, Transcript
+from lfm_voice_ros.core.types import (
+    ChatMessage,
+    Completion,
+    Embeddings,
+    HeadMove,
+    Reply,
+    Samples,
+    ToolDecision,
+    ToolResult,
+    Transcript,
+)
 
 #: Seconds on a clock that never jumps.
 Clock = Callable[[], float]
@@ -44,7 +54,36 @@ class Detector(Protocol):
     name: str
 
     def detect(self, text: str) -> ToolDecision:
-        """Take a transcript; give the calls, none for a sentence that asks for no tool. Never raises on any text."""
+        """Take a transcript; give the calls, none for a sentence that asks for no tool.
+
+        No text makes it raise; ResourceError says that its model failed.
+        """
+
+
+class TextModel(Protocol):
+    """A language model that continues a chat."""
+
+    name: str
+    keeps_to_grammars: bool  # whether it can be made to write nothing but what a grammar allows
+
+    def complete(
+        self, messages: Sequence[ChatMessage], stop: Sequence[str], max_tokens: int, grammar: str = ""
+    ) -> Completion:
+        """Write the next assistant turn, greedily: always the same to the same messages.
+
+        Ends before the first of the ``stop`` texts, at the end of the turn, or after ``max_tokens``. ``grammar`` is in
+        llama.cpp's GBNF; empty allows everything. Raises ResourceError when the model fails.
+        """
+
+
+class SentenceEncoder(Protocol):
+    """Sentences to vectors."""
+
+    name: str
+    size: int  # of a vector
+
+    def encode(self, texts: Sequence[str]) -> Embeddings:
+        """Give a vector for each text, float32, shape (texts, size). Raises ResourceError."""
 
 
 class Synthesizer(Protocol):

@@ -18,14 +18,17 @@ def config_file(name: str, chosen: str = "") -> Path:
     The package's is the installed one, or without an installed package that of the repository. Raises
     ConfigurationError when that isn't there; whether a chosen one is there, its reader finds out.
     """
-    if chosen:
-        return Path(chosen).expanduser()
-    folders = _config_folders()
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    looked_in = " and ".join(str(folder) for folder in folders)
-    raise ConfigurationError(f"the file {name} was not found in {looked_in}; build the package again")
+    return Path(chosen).expanduser() if chosen else _shipped(f"config/{name}")
+
+
+def model_file(name: str) -> Path:
+    """Give the path of a file or folder of the package's ``models``. Raises ConfigurationError when it isn't there."""
+    return _shipped(f"models/{name}")
+
+
+def corpus_file(name: str) -> Path:
+    """Give the path of a file or folder of the package's ``corpus``. Raises ConfigurationError when it isn't there."""
+    return _shipped(f"corpus/{name}")
 
 
 def read_yaml(path: Path) -> Any:
@@ -38,13 +41,22 @@ def read_yaml(path: Path) -> Any:
         raise ConfigurationError(f"{path} is not YAML: {' '.join(str(exc).split())}") from exc
 
 
-def _config_folders() -> list[Path]:
-    beside_the_package = Path(__file__).resolve().parents[2] / "config"
+def _shipped(name: str) -> Path:
+    folders = _shared_folders()
+    for folder in folders:
+        if (folder / name).exists():
+            return folder / name
+    looked_in = " and ".join(str(folder) for folder in folders)
+    raise ConfigurationError(f"{name} was not found in {looked_in}; build the package again")
+
+
+def _shared_folders() -> list[Path]:
+    repository = Path(__file__).resolve().parents[2]
     try:
         from ament_index_python.packages import get_package_share_directory
     except ImportError:
-        return [beside_the_package]
+        return [repository]
     try:
-        return [Path(get_package_share_directory(_PACKAGE)) / "config", beside_the_package]
+        return [Path(get_package_share_directory(_PACKAGE)), repository]
     except (LookupError, OSError):  # it isn't installed, or no ROS 2 environment is sourced
-        return [beside_the_package]
+        return [repository]

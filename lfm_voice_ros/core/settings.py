@@ -14,6 +14,9 @@ from lfm_voice_ros.core.errors import ConfigurationError
 
 Settings = TypeVar("Settings")
 
+#: The ways of finding a tool call.
+DETECTORS = ("keywords", "classifier", "llm", "auto", "output_parsing", "special_tokens", "lora")
+
 
 def setting(
     default: Any,
@@ -125,9 +128,44 @@ class TranscriberSettings:
 class ToolDetectorSettings:
     """Which detector decides."""
 
-    detector: str = setting("keywords", "how a tool call is found", choices=("keywords",))
+    detector: str = setting(
+        "keywords",
+        "how a tool call is found: keywords (patterns), classifier (sentence vectors), llm (LFM2-Tool), auto (these "
+        "three, the bigger ones only where needed), or by a model that writes calls into its text in the way of "
+        "output_parsing, special_tokens or lora",
+        choices=DETECTORS,
+    )
     patterns_file: str = setting("", "patterns of the keywords detector; empty is the package's config/keywords.yaml")
     tools_file: str = setting("", "the tools that may be decided; empty is the package's config/tools.yaml")
+    allowed: list[str] = setting(["*"], "names of the tools that models may call, as for tool_server; * is all")
+    model: str = setting(
+        "bundled",
+        "the language model: bundled (the nano model), a GGUF file, a folder, or a name such as "
+        "LiquidAI/LFM2-1.2B-Tool (downloaded once)",
+    )
+    runtime: str = setting(
+        "auto",
+        "what runs the language model; auto takes llama.cpp for GGUF files and the bundled model",
+        choices=("auto", "llama_cpp", "transformers"),
+    )
+    device: str = setting("auto", "where transformers runs the model", choices=("auto", "cpu", "cuda"))
+    threads: int = setting(2, "CPU threads of llama.cpp", minimum=1, maximum=64)
+    classifier: str = setting("", "a folder with a classifier's head.npz; empty is the package's models/classifier")
+    classifier_threshold: float = setting(
+        0.5, "probability below which the classifier leaves a sentence alone", minimum=0.0, maximum=1.0
+    )
+    auto_sure: float = setting(
+        0.9,
+        "auto: probability from which the classifier's agreement with keywords that no tool is meant is enough",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    auto_trusted: float = setting(
+        0.9,
+        "auto: confidence from which the language model counts where the three detectors all differ",
+        minimum=0.0,
+        maximum=1.0,
+    )
     queue: int = setting(8, "transcripts that may wait", minimum=1, maximum=100)
 
 
@@ -181,9 +219,7 @@ class DialogueSettings:
     """What answers, and with which voice."""
 
     engine: str = setting("lite", "what makes the reply", choices=("lite",))
-    language_model: str = setting(
-        "", "a GGUF file for small talk (needs scripts/setup --extra language-model); empty answers from a short list"
-    )
+    language_model: str = setting("", "a GGUF file for small talk; empty answers from a short list")
     synthesizer: str = setting("piper", "what speaks", choices=("piper",))
     voice: str = setting("bundled", "a Piper voice (.onnx), or bundled: the voice that is installed")
     decision_timeout: float = setting(

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 #: Mono sound, shape (samples,), full scale [-1, 1].
 Samples = NDArray[np.float32]
 
+#: Sentences as vectors, shape (sentences, size).
+Embeddings = NDArray[np.float32]
+
 #: A value that JSON can carry; tool arguments and results are made of these.
 Json = Any
 
@@ -52,6 +55,32 @@ class ToolCall:
 
     name: str
     arguments: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """What a model is told of a tool."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Json]  # JSON schema of the arguments
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """One turn of a chat with a language model."""
+
+    role: str  # system, user, assistant or tool
+    content: str
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a language model wrote, without what stopped it."""
+
+    text: str
+    confidence: float  # the mean probability of its tokens, [0, 1]
+    finished: bool = True  # it came to its end, not to the limit of tokens
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,18 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lfm_voice_ros.core import numbers
 from lfm_voice_ros.core.types import Json, ToolCall, ToolDecision
 from lfm_voice_ros.detectors import pattern_file
 from lfm_voice_ros.detectors.pattern_file import MOVES, Pattern, PatternFile
-from lfm_voice_ros.detectors.sentences import Clause, clauses, clean, sentences
+from lfm_voice_ros.detectors.plain_text import matched_length, plain, without_openers
+from lfm_voice_ros.detectors.sentences import Clause, clauses, sentences
+from lfm_voice_ros.detectors.slots import Slots
 
 _LONGEST_TEXT = 20_000  # characters; nobody says that much in one breath
 _LONGEST_CLAUSE = 160  # characters; nobody says a longer command in one breath
 _MOST_CALLS = 20  # more in one utterance is noise
 _LONGEST_SPAN = 3  # clauses that one pattern may reach over
 _SAID_TWICE_DONE_ONCE = frozenset({"stop", "center", "look_at", "get_head_position", "get_time", "get_date"})
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 class KeywordDetector:
@@ -32,7 +32,8 @@ class KeywordDetector:
 
     def __init__(self, patterns: PatternFile) -> None:
         self._file = patterns
-        self._reader = _ClauseReader(patterns)
+        self._slots = Slots(patterns)
+        self._reader = _ClauseReader(patterns, self._slots)
 
     @classmethod
     def from_file(cls, path: Path, own_tools: Collection[str] = ()) -> KeywordDetector:
@@ -47,20 +48,14 @@ class KeywordDetector:
         turn = _Turn()
         if len(text) > _LONGEST_TEXT:
             return ToolDecision((), self.name)
-        for sentence in sentences(self._plain(text)):
+        for sentence in sentences(plain(text, self._file)):
             self._read_sentence(sentence, turn)
             if len(turn.calls) > _MOST_CALLS:
                 return ToolDecision((), self.name)
         return ToolDecision(tuple(turn.calls), self.name)
 
-    def _plain(self, text: str) -> str:
-        text = re.sub(rf"\s*,?\s*{self._file.fillers.pattern},?", " ", clean(text), flags=re.IGNORECASE)
-        for expression, replacement in self._file.words:
-            text = expression.sub(replacement, text)
-        return " ".join(numbers.digits(text).split())
-
     def _read_sentence(self, sentence: str, turn: _Turn) -> None:
-        if self._file.left_alone.search(self._reader.without_openers(sentence)):
+        if self._file.left_alone.search(without_openers(sentence, self._file)):
             return
         turn.begin_sentence()
         pieces = clauses(sentence)
@@ -79,11 +74,11 @@ class KeywordDetector:
             if reading.calls and not turn.refuses(clause.joint):
                 turn.add(reading)
             return bool(reading.calls)
-        text = self._reader.without_openers(clause.text)
+        text = without_openers(clause.text, self._file)
         if self._file.cancellation.fullmatch(text) and turn.calls:
             turn.calls.clear()
             return True
-        if (correction := _repeated(self._file.correction, text)) and turn.expects_correction(clause.joint):
+        if (correction := matched_length(self._file.correction, text)) and turn.expects_correction(clause.joint):
             turn.correcting = True
             text = text[correction:].lstrip()
             if self._file.cancellation.fullmatch(text):
@@ -103,7 +98,7 @@ class KeywordDetector:
                 turn.calls.pop()
             elif not turn.refuses(clause.joint, bare=reading.bare):
                 turn.add(reading)
-        elif self._file.amount.fullmatch(text) and turn.amend(self._reader.degrees(text)):
+        elif self._file.amount.fullmatch(text) and turn.amend(self._slots.degrees(text)):
             pass
         else:
             self._leave_alone(clause, text, turn)
@@ -219,26 +214,11 @@ class _Group:
 class _ClauseReader:
     """Takes politeness off a clause and matches the rest with the patterns."""
 
-    def __init__(self, patterns: PatternFile) -> None:
+    def __init__(self, patterns: PatternFile, slots: Slots) -> None:
         self._file = patterns
+        self._slots = slots
         self._all = _Group(patterns.patterns)
         self._spanning = _Group([pattern for pattern in patterns.patterns if pattern.spans])
-
-    def without_openers(self, text: str) -> str:
-        """Take off "okay robot", "so", "please" and the like, as long as there are any."""
-        return text[_repeated(self._file.opener, text) :]
-
-    def degrees(self, text: str) -> float | None:
-        """Give the degrees of an amount, "about 10 degrees" or "a bit"; None for another wording."""
-        if number := _NUMBER.search(text):
-            return float(number[0])
-        words = text.split()
-        # What stands before a vague amount is an adverb, as in "maybe a bit".
-        for first in range(len(words)):
-            for expression, degrees in self._file.amounts:
-                if expression.fullmatch(" ".join(words[first:])):
-                    return degrees
-        return None
 
     def read(self, text: str, before: frozenset[str], *, gerund: bool, spanning: bool = False) -> _Reading:
         """Read a clause; ``before`` are the tools whose verb it may share."""
@@ -252,7 +232,7 @@ class _ClauseReader:
         return _Reading() if spanning else self._read_negated(text)
 
     def _read_negated(self, text: str) -> _Reading:
-        text = self.without_openers(text)
+        text = without_openers(text, self._file)
         prefix = self._file.prefix_bare.match(text)
         for start in {0, prefix.end() if prefix else 0}:
             if not (negation := self._file.negation.match(text, start)):
@@ -279,17 +259,19 @@ class _ClauseReader:
                         break
                     head = head[opener.end() :]
                 elif gerund_prefix := self._file.prefix_gerund.match(head):
-                    if base := self._from_gerund(self.without_openers(head[gerund_prefix.end() :])):
+                    if base := self._from_gerund(without_openers(head[gerund_prefix.end() :], self._file)):
                         yield base, True
                     break
                 else:
                     break
             prefix = self._file.prefix_bare.match(head)
             while prefix and prefix.end():
-                head = self.without_openers(head[prefix.end() :])
+                head = without_openers(head[prefix.end() :], self._file)
                 yield head, False
                 gerund_prefix = self._file.prefix_gerund.match(head)
-                if gerund_prefix and (base := self._from_gerund(self.without_openers(head[gerund_prefix.end() :]))):
+                if gerund_prefix and (
+                    base := self._from_gerund(without_openers(head[gerund_prefix.end() :], self._file))
+                ):
                     yield base, True
                 prefix = self._file.prefix_bare.match(head)
 
@@ -317,7 +299,7 @@ class _ClauseReader:
             if at in dead_ends:
                 return None
             for end, call in self._matches(text, at, context, patterns):
-                after = _repeated(self._file.opener, text[end:].lstrip())
+                after = matched_length(self._file.opener, text[end:].lstrip())
                 start = len(text) - len(text[end:].lstrip()) + after
                 rest = follow(start, frozenset({call.name}))
                 if rest is not None:
@@ -347,13 +329,13 @@ class _ClauseReader:
     def _call(self, pattern: Pattern, groups: dict[str, str]) -> ToolCall:
         tool = pattern.tool or next(name for name in MOVES if name in groups)
         arguments: dict[str, Json] = {}
-        if "degrees" in groups and (degrees := self.degrees(groups["degrees"])) is not None:
+        if "degrees" in groups and (degrees := self._slots.degrees(groups["degrees"])) is not None:
             arguments["degrees"] = degrees
         if "location" in groups:
             arguments["location"] = groups["location"]
         for argument, positive, negative in (("pan_degrees", "left", "right"), ("tilt_degrees", "down", "up")):
             for group, sign in ((argument.partition("_")[0], 1.0), (positive, 1.0), (negative, -1.0)):
-                if group in groups and (degrees := self.degrees(groups[group])) is not None:
+                if group in groups and (degrees := self._slots.degrees(groups[group])) is not None:
                     arguments[argument] = sign * degrees + 0.0
         return ToolCall(tool, arguments)
 
@@ -365,11 +347,3 @@ def _joined(pieces: Sequence[Clause]) -> Clause:
 
 def _words(joint: str) -> set[str]:
     return set(re.findall(r"\w+", joint))
-
-
-def _repeated(expression: re.Pattern[str], text: str) -> int:
-    """Where the matches at the beginning of ``text``, one after the other, end."""
-    at = 0
-    while (match := expression.match(text, at)) and match.end() > at:
-        at = match.end()
-    return at

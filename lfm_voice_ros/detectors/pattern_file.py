@@ -64,6 +64,7 @@ class PatternFile:
     poison: re.Pattern[str]
     direction: re.Pattern[str]
     amount: re.Pattern[str]
+    place: str  # an expression for the name of a place
     patterns: tuple[Pattern, ...]
 
 
@@ -120,6 +121,7 @@ class _Reader:
             poison=self._any_of(sections["poison"], r"(?:{})(?!\w)"),
             direction=self._compile(self._expand("(?:{direction})", sections["directions"]), sections["directions"]),
             amount=self._compile(self._expand("{amount}", sections["parts"]), sections["parts"]),
+            place=self._place(),
             patterns=tuple(self._pattern(node) for node in self._items(sections["patterns"])),
         )
 
@@ -152,6 +154,12 @@ class _Reader:
             if group not in GROUPS and group not in MOVES:
                 raise self._error(keys["pattern"], f"there is no group '{group}'; there are: {', '.join(GROUPS)}")
         return Pattern(tool, expression, frozenset(follows), "{and}" in source or " and " in source)
+
+    def _place(self) -> str:
+        if "place" not in self._parts:
+            return r"\w+"
+        text, node = self._parts["place"]
+        return self._compile(self._expand(text, node), node).pattern
 
     def _tool(self, node: yaml.Node) -> str:
         name = self._text(node)

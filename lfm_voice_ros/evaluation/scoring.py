@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lfm_voice_ros.core.errors import AudioError, ResourceError
 from lfm_voice_ros.core.ports import Detector
-from lfm_voice_ros.core.types import Json, ToolCall
+from lfm_voice_ros.core.tool_calls import same_calls
+from lfm_voice_ros.core.types import ToolCall
 from lfm_voice_ros.evaluation.corpus import Example
 
-_TOLERANCE = 1e-6  # of numbers in arguments
+#: What a sentence asks for as a whole, beside the names of tools.
+NONE, SEVERAL = "no tool", "several"
+
+_Z = 1.959964  # of the normal distribution, for 95 %
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,10 @@ class Score:
     others: int = 0  # examples without calls
     left_alone: int = 0
     misses: list[Miss] = field(default_factory=list)
+    confusion: Counter[tuple[str, str]] = field(default_factory=Counter)  # (expected, found), of whole sentences
+    milliseconds: list[float] = field(default_factory=list)  # of each decision
+    answered_by: Counter[str] = field(default_factory=Counter)  # sentences by the detector that answered
+    memory_mb: float = math.nan  # that the detector takes
 
     @property
     def names_share(self) -> float:
@@ -51,6 +61,33 @@ class Score:
         """Examples without calls on which nothing was called, [0, 1]."""
         return _share(self.left_alone, self.others)
 
+    @property
+    def median_ms(self) -> float:
+        """The median time of a decision."""
+        return percentile(self.milliseconds, 50)
+
+    @property
+    def p95_ms(self) -> float:
+        """The time that 95 of 100 decisions keep to."""
+        return percentile(self.milliseconds, 95)
+
+
+def wilson(part: int, whole: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927, the score interval); (0, 1) when there is nothing to count."""
+    if not whole:
+        return 0.0, 1.0
+    share, spread = part / whole, _Z**2 / whole
+    middle = share + spread / 2
+    half = _Z * math.sqrt(share * (1 - share) / whole + spread / (4 * whole))
+    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that ``percent`` of 100 values don't exceed (nearest rank); NaN of none."""
+    if not values:
+        return math.nan
+    return sorted(values)[max(0, math.ceil(percent / 100 * len(values)) - 1)]
+
 
 def score(detector: Detector, examples: Iterable[Example], text_of: Callable[[Example], str]) -> Score:
     """Run a detector over examples; ``text_of`` gives the words of one.
@@ -61,7 +98,11 @@ def score(detector: Detector, examples: Iterable[Example], text_of: Callable[[Ex
     for example in examples:
         try:
             text, reason = text_of(example), ""
-            found = detector.detect(text).calls
+            began = time.perf_counter()
+            decision = detector.detect(text)
+            result.milliseconds.append(1e3 * (time.perf_counter() - began))
+            result.answered_by[decision.detector] += 1
+            found = decision.calls
         except (AudioError, ResourceError) as exc:
             text, reason, found = example.text, str(exc), ()
         right = _count(result, example, found, usable=not reason)
@@ -71,34 +112,23 @@ def score(detector: Detector, examples: Iterable[Example], text_of: Callable[[Ex
 
 
 def _count(result: Score, example: Example, found: Sequence[ToolCall], *, usable: bool) -> bool:
+    if usable:
+        result.confusion[_label(example.calls), _label(found)] += 1
     if not example.calls:
         right = usable and not found
         result.others += 1
         result.left_alone += right
         return right
     names = [call.name for call in found] == [call.name for call in example.calls]
-    right = names and all(
-        same(call.arguments, other.arguments) for call, other in zip(found, example.calls, strict=True)
-    )
+    right = same_calls(found, example.calls)
     result.commands += 1
     result.names += names
     result.arguments += right
     return right
 
 
-def same(one: Json, other: Json) -> bool:
-    """Whether two JSON values mean the same: numbers within 1e-6, texts without regard to case."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=0.0, abs_tol=_TOLERANCE)
-    if isinstance(one, str) and isinstance(other, str):
-        return one.casefold() == other.casefold()
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+def _label(calls: Sequence[ToolCall]) -> str:
+    return NONE if not calls else calls[0].name if len(calls) == 1 else SEVERAL
 
 
 def _share(part: int, whole: int) -> float:

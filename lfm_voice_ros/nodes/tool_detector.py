@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 
+from lfm_voice_ros.assembly import load_detector, load_patterns
+from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.core.health import Level
+from lfm_voice_ros.core.ports import Detector
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import ToolDetectorSettings
 from lfm_voice_ros.core.types import ToolDecision
-from lfm_voice_ros.detectors import load_detector
+from lfm_voice_ros.detectors.keywords import KeywordDetector
 from lfm_voice_ros.msg import ToolDecision as ToolDecisionMsg
 from lfm_voice_ros.msg import Transcript
 from lfm_voice_ros.nodes import qos
@@ -18,16 +22,25 @@ from lfm_voice_ros.tools.registry import Registry
 
 
 class ToolDetector(VoiceNode[ToolDetectorSettings]):
-    """Takes ``transcript``; gives exactly one ``tool_decision`` for each."""
+    """Takes ``transcript``; gives exactly one ``tool_decision`` for each.
+
+    A detector whose model is missing or fails is stood in for by keywords, which the diagnostics show.
+    """
 
     def __init__(self) -> None:
         super().__init__("tool_detector", ToolDetectorSettings)
-        own_tools = [tool.name for tool in Registry.from_file(config_file("tools.yaml", self.settings.tools_file))]
-        self._detector = load_detector(self.settings, own_tools)
+        path = config_file("tools.yaml", self.settings.tools_file)
+        self._tools = Registry.from_file(path, self.settings.allowed).specs()
+        self._patterns = load_patterns(self.settings, Registry.from_file(path).specs())
+        self._keywords = KeywordDetector(self._patterns)
+        self._detector: Detector = self._keywords
         self._transcripts = self.add_worker("detector", self._decide, self.settings.queue)
         self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
         self.create_subscription(Transcript, "transcript", self._on_transcript, qos.EVENT)
-        self.health.value("detector", self._detector.name)
+
+    def open(self) -> None:
+        """Load the detector in its worker; what is said meanwhile waits for it."""
+        self._transcripts.put(None)
 
     def _on_transcript(self, msg: Transcript) -> None:
         if not self._transcripts.put(msg):
@@ -36,15 +49,37 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         else:
             self.well("queue")
 
-    def _decide(self, msg: Transcript) -> None:
+    def _decide(self, msg: Transcript | None) -> None:
+        if msg is None:
+            self._load()
+            return
         began = time.monotonic()
         try:
-            decision = self._detector.detect(msg.text) if msg.text else ToolDecision((), self._detector.name)
+            decision = self._detect(msg.text) if msg.text else ToolDecision((), self._detector.name)
         except Exception:
             self._publish(ToolDecision((), self._detector.name, 0.0), msg)
             raise
         self.health.value("last decision took ms", round(1e3 * (time.monotonic() - began), 1))
+        self.health.value("last decision by", decision.detector)
         self._publish(decision, msg)
+
+    def _load(self) -> None:
+        self.health.value("detector", "loading")
+        try:
+            self._detector = load_detector(self.settings, self._tools, self._patterns)
+        except Exception as exc:  # whatever a model's library raises, the robot still understands keywords
+            reason = str(exc) if isinstance(exc, ResourceError) else f"{type(exc).__name__}: {exc}"
+            self.trouble("model", f"{self.settings.detector}: {reason}; going on with keywords", Level.WARN)
+        self.health.value("detector", self._detector.name)
+
+    def _detect(self, text: str) -> ToolDecision:
+        try:
+            decision = self._detector.detect(text)
+        except ResourceError as exc:
+            self.trouble("detection", f"{self._detector.name}: {exc}; this sentence was left to keywords", Level.WARN)
+            return self._keywords.detect(text)
+        self.well("detection")
+        return decision
 
     def _publish(self, decision: ToolDecision, transcript: Transcript) -> None:
         msg = decision_to_msg(decision, transcript.utterance_id, self.header())

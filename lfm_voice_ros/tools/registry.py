@@ -11,9 +11,8 @@ import jsonschema
 
 from lfm_voice_ros.core.errors import ConfigurationError, ToolError
 from lfm_voice_ros.core.resources import read_yaml
-from lfm_voice_ros.core.types import Json, ToolCall
-
-_LONGEST_MESSAGE = 200  # characters
+from lfm_voice_ros.core.tool_calls import argument_problem, shortened
+from lfm_voice_ros.core.types import Json, ToolCall, ToolSpec
 
 #: What a file of tools must look like; what the bindings mean is checked where they are made.
 _FILE_SCHEMA: Mapping[str, Json] = {
@@ -96,7 +95,7 @@ class Registry:
             jsonschema.validate(content, _FILE_SCHEMA)
         except jsonschema.ValidationError as exc:
             place = "/".join(str(part) for part in exc.absolute_path)
-            raise ConfigurationError(f"{path}: {place or 'the file'}: {_shortened(exc.message)}") from exc
+            raise ConfigurationError(f"{path}: {place or 'the file'}: {shortened(exc.message)}") from exc
         tools = [Tool(**entry) for entry in content["tools"]]
         for tool in tools:
             if sum(other.name == tool.name for other in tools) > 1:
@@ -107,6 +106,10 @@ class Registry:
     def __iter__(self) -> Iterator[Tool]:
         return (tool for tool in self._tools.values() if tool.name in self._allowed)
 
+    def specs(self) -> list[ToolSpec]:
+        """What models are told of the tools that are allowed."""
+        return [ToolSpec(tool.name, tool.description, tool.parameters) for tool in self]
+
     def check(self, call: ToolCall) -> Tool:
         """The tool of a call. Raises ToolError when it is unknown, not allowed, or its arguments don't fit."""
         tool = self._tools.get(call.name)
@@ -114,18 +117,9 @@ class Registry:
             raise ToolError(f"there is no tool named {call.name}")
         if call.name not in self._allowed:
             raise ToolError(f"the tool {call.name} is not allowed on this robot")
-        problems = list(jsonschema.Draft202012Validator(tool.parameters).iter_errors(dict(call.arguments)))
-        if problems:
-            problem = min(problems, key=lambda each: len(each.absolute_path))
-            where = ".".join(str(part) for part in problem.absolute_path)
-            what = f"the value for {where} doesn't" if where else f"the arguments of {call.name} don't"
-            raise ToolError(f"{what} fit: {_shortened(problem.message)}")
+        if problem := argument_problem(tool.parameters, call):
+            raise ToolError(problem)
         return tool
-
-
-def _shortened(message: str) -> str:
-    # jsonschema's messages repeat the whole value.
-    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]} …"
 
 
 def _check_tool(tool: Tool, path: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from lfm_voice_ros import cli
 from lfm_voice_ros.core.errors import AudioError, ConfigurationError
+from lfm_voice_ros.core.tool_calls import same
 from lfm_voice_ros.core.types import Json, ToolCall, ToolDecision
 from lfm_voice_ros.evaluation.corpus import Example, read_corpus
-from lfm_voice_ros.evaluation.scoring import same, score
+from lfm_voice_ros.evaluation.scoring import score
 
 
 class Scripted:
@@ -121,24 +122,17 @@ def test_the_json_is_all_of_standard_output(tmp_path: Path, capsys: pytest.Captu
     path = write(tmp_path, {"text": "Look left.", "calls": [{"name": "nod", "args": {}}]}, {"text": "", "calls": []})
     assert cli.main(["evaluate", "--detector", "keywords", "--corpus", str(path), "--json"]) == 0
     output = capsys.readouterr()
-    assert json.loads(output.out) == {
-        "results": {
-            "keywords": {
-                "names": 0.0,
-                "arguments": 0.0,
-                "near_misses": 1.0,
-                "misses": [
-                    {
-                        "line": 1,
-                        "text": "Look left.",
-                        "expected": [{"name": "nod", "args": {}}],
-                        "found": [{"name": "pan_left", "args": {}}],
-                        "reason": "",
-                    }
-                ],
-            }
+    result = json.loads(output.out)["results"]["keywords"]
+    assert (result["names"], result["arguments"], result["near_misses"]) == (0.0, 0.0, 1.0)
+    assert result["misses"] == [
+        {
+            "line": 1,
+            "text": "Look left.",
+            "expected": [{"name": "nod", "args": {}}],
+            "found": [{"name": "pan_left", "args": {}}],
+            "reason": "",
         }
-    }
+    ]
     assert "0 of 1" in output.err
 
 
@@ -146,7 +140,7 @@ def test_without_json_counts_and_misses_are_shown(tmp_path: Path, capsys: pytest
     path = write(tmp_path, {"text": "Look left.", "calls": []}, {"text": "Nod.", "calls": [{"name": "nod"}]})
     assert cli.main(["evaluate", "--corpus", str(path)]) == 0
     shown = capsys.readouterr().out
-    assert "1 of 1 (100.0 %)" in shown
+    assert "1 of 1 (100.0 %" in shown
     assert "pan_left()" in shown
 
 

@@ -20,5 +20,5 @@ def test_without_a_sourced_environment_the_repository_is_looked_in(monkeypatch: 
 
 def test_a_file_that_is_missing_is_told_with_the_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMENT_PREFIX_PATH", "/nowhere")
-    with pytest.raises(ConfigurationError, match="config; build the package again"):
+    with pytest.raises(ConfigurationError, match=r"config/nothing.yaml was not found in .*; build the package again"):
         config_file("nothing.yaml")
