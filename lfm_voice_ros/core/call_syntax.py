@@ -28,7 +28,9 @@ def write_calls(calls: Iterable[ToolCall]) -> str:
 
 def write_call(call: ToolCall) -> str:
     """Give one call: ``pan_left(degrees=30)``. Whole numbers have no decimals."""
-    arguments = ", ".join(f"{name}={json.dumps(plain(value))}" for name, value in call.arguments.items())
+    arguments = ", ".join(
+        f"{name}={json.dumps(plain(value), ensure_ascii=False)}" for name, value in call.arguments.items()
+    )
     return f"{call.name}({arguments})"
 
 
