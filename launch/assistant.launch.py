@@ -17,6 +17,7 @@ NODES = ("audio_capture", "transcriber", "tool_detector", "tool_server", "pan_ti
 #: Launch argument: the parameter that it sets, as (node, parameter). Empty leaves the parameter file's value.
 PARAMETERS = {
     "tools": ("tool_detector", "detector"),
+    "tools_model": ("tool_detector", "model"),
     "dialogue": ("dialogue", "engine"),
     "audio_source": ("audio_capture", "source"),
     "audio_sink": ("audio_player", "sink"),
@@ -31,8 +32,15 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "tools",
                 default_value="",
-                description="How tool calls are found: keywords (patterns on the transcript). "
-                "Empty: as in the parameter file.",
+                description="How tool calls are found: keywords (patterns on the transcript), classifier (sentence "
+                "vectors), llm (LFM2-Tool), auto (these three, the bigger ones only where needed), output_parsing, "
+                "special_tokens or lora (a model that writes calls into its text). Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "tools_model",
+                default_value="",
+                description="The language model of llm, auto, output_parsing, special_tokens and lora: bundled, a GGUF "
+                "file, a folder, or a name such as LiquidAI/LFM2-1.2B-Tool. Empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
                 "dialogue",

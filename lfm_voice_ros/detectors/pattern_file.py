@@ -28,6 +28,7 @@ _SECTIONS = (
 )
 _INSERTION = re.compile(r"\{([a-z_]+)(?::([a-z_]+))?\}")
 _MAX_DEPTH = 20  # of parts inside parts; more is a circle
+_JOINTS = ("{and}", " and ", " or ")  # in a pattern that may reach over several clauses
 _SEPARATOR = "__"  # between a group's name and the count that makes it unique
 
 
@@ -105,7 +106,7 @@ class _Reader:
         return PatternFile(
             amounts=tuple((self._compile(self._text(key), key), self._number(value)) for key, value in vague),
             words=tuple(
-                (self._compile(rf"(?<!\w)(?:{self._text(key)})(?!\w)", key), self._replacement(key, value))
+                (self._compile(rf"(?<!\w)(?:{self._expand(self._text(key), key)})(?!\w)", key), self._replacement(key, value))
                 for key, value in self._pairs(sections["words"])
             ),
             fillers=self._compile(rf"\b(?:{self._text(sections['fillers'])})\b", sections["fillers"]),
@@ -153,7 +154,7 @@ class _Reader:
             group = name.partition(_SEPARATOR)[0]
             if group not in GROUPS and group not in MOVES:
                 raise self._error(keys["pattern"], f"there is no group '{group}'; there are: {', '.join(GROUPS)}")
-        return Pattern(tool, expression, frozenset(follows), "{and}" in source or " and " in source)
+        return Pattern(tool, expression, frozenset(follows), any(joint in source for joint in _JOINTS))
 
     def _place(self) -> str:
         if "place" not in self._parts:
@@ -184,10 +185,11 @@ class _Reader:
         return _INSERTION.sub(insert, text)
 
     def _any_of(self, node: yaml.Node, frame: str) -> re.Pattern[str]:
-        items = list(self._items(node))
-        for item in items:
-            self._compile(self._text(item), item)
-        return self._compile(frame.replace("{}", "|".join(self._text(item) for item in items)), node)
+        expanded = []
+        for item in self._items(node):
+            expanded.append(self._expand(self._text(item), item))
+            self._compile(expanded[-1], item)
+        return self._compile(frame.replace("{}", "|".join(expanded)), node)
 
     def _compile(self, expression: str, node: yaml.Node) -> re.Pattern[str]:
         try:
@@ -199,7 +201,7 @@ class _Reader:
     def _replacement(self, key: yaml.Node, value: yaml.Node) -> str:
         text = self._text(value)
         try:
-            re.compile(self._text(key)).sub(text, "")
+            re.compile(self._expand(self._text(key), key)).sub(text, "")
         except (re.error, IndexError) as exc:
             raise self._error(value, f"replacement '{_short(text)}': {exc}") from exc
         return text
