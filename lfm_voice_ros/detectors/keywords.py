@@ -98,11 +98,16 @@ class KeywordDetector:
                 turn.calls.pop()
             elif not turn.refuses(clause.joint, bare=reading.bare):
                 turn.add(reading)
-        elif self._file.amount.fullmatch(text) and turn.amend(self._slots.degrees(text)):
+        elif self._amends(text, turn):
             pass
         else:
             self._leave_alone(clause, text, turn)
         return True
+
+    def _amends(self, text: str, turn: _Turn) -> bool:
+        """Take a clause that is an amount and nothing else, "thirty degrees please", for the last call."""
+        amounts = (rest for rest in self._reader.without_closers(text) if self._file.amount.fullmatch(rest))
+        return (amount := next(amounts, None)) is not None and turn.amend(self._slots.degrees(amount))
 
     def _leave_alone(self, clause: Clause, text: str, turn: _Turn) -> None:
         turn.poisoned = turn.poisoned or self._file.poison.match(text) is not None
@@ -137,6 +142,7 @@ class _Turn:
     poisoned: bool = False  # the sentence began with "if", "did you", "I want" …
     unread: bool = False  # the clause before was no command
     sentence_start: int = 0  # index of the first call of the sentence
+    phrase_start: int = 0  # index of the first call that shares the last verb, "look left and up"
 
     def begin_sentence(self) -> None:
         """Forget what doesn't reach over a full stop."""
@@ -183,8 +189,11 @@ class _Turn:
     def add(self, reading: _Reading) -> None:
         """Take calls, in place of the last one when that was a slip."""
         if self.correcting and self.calls:
-            self.calls.pop()
+            # A new verb replaces all that shared the last one; a direction alone only the last direction.
+            del self.calls[-1 if reading.bare else min(self.phrase_start, len(self.calls) - 1) :]
             self.sentence_start = min(self.sentence_start, len(self.calls))
+        if not reading.bare:
+            self.phrase_start = len(self.calls)
         for call in reading.calls:
             if call.name not in _SAID_TWICE_DONE_ONCE or self.calls[-1:] != [call]:
                 self.calls.append(call)
@@ -229,6 +238,10 @@ class _ClauseReader:
                 return _Reading(calls, gerund=is_gerund)
             if before and (calls := self._calls(variant, before, spanning=spanning)):
                 return _Reading(calls, bare=True, gerund=is_gerund)
+        if gerund and before:  # "would you mind looking left and then all around"
+            for variant, _ in self._variants(text, False):
+                if calls := self._calls(variant, before, spanning=spanning):
+                    return _Reading(calls, bare=True, gerund=True)
         return _Reading() if spanning else self._read_negated(text)
 
     def _read_negated(self, text: str) -> _Reading:
@@ -238,6 +251,8 @@ class _ClauseReader:
             if not (negation := self._file.negation.match(text, start)):
                 continue
             rest = text[negation.end() :]
+            if wanted := self._after_unwanted(rest):
+                return _Reading(wanted)
             for variant, is_gerund in [*self._variants(rest, False), *self._variants(rest, True)]:
                 if calls := self._calls(variant, frozenset()):
                     return _Reading(calls, negated=True, gerund=is_gerund)
@@ -245,9 +260,17 @@ class _ClauseReader:
                     return _Reading(calls, negated=True, bare=True)
         return _Reading()
 
+    def _after_unwanted(self, text: str) -> tuple[ToolCall, ...]:
+        """Of "[don't] look up look down", said in one breath, give the second command; it has a verb of its own."""
+        for end, _ in self._matches(text, 0, frozenset(), self._all):
+            rest = without_openers(text[end:].lstrip(), self._file)
+            if rest and (wanted := self._calls(next(self._variants(rest, False))[0], frozenset())):
+                return wanted
+        return ()
+
     def _variants(self, text: str, gerund: bool) -> Iterator[tuple[str, bool]]:
         """Give the clause as it is, then with more and more taken off its ends; and whether it was "…ing"."""
-        for tail in self._without_closers(text):
+        for tail in self.without_closers(text):
             head = tail
             while True:
                 if not gerund:
@@ -275,7 +298,8 @@ class _ClauseReader:
                     yield base, True
                 prefix = self._file.prefix_bare.match(head)
 
-    def _without_closers(self, text: str) -> Iterator[str]:
+    def without_closers(self, text: str) -> Iterator[str]:
+        """Give a clause as it is, then with more and more politeness taken off its end."""
         yield text
         while closer := self._file.closer.search(text):
             text = text[: closer.start()].rstrip(" ,")

@@ -106,7 +106,10 @@ class _Reader:
         return PatternFile(
             amounts=tuple((self._compile(self._text(key), key), self._number(value)) for key, value in vague),
             words=tuple(
-                (self._compile(rf"(?<!\w)(?:{self._expand(self._text(key), key)})(?!\w)", key), self._replacement(key, value))
+                (
+                    self._compile(rf"(?<!\w)(?:{self._expand(self._text(key), key)})(?!\w)", key),
+                    self._replacement(key, value),
+                )
                 for key, value in self._pairs(sections["words"])
             ),
             fillers=self._compile(rf"\b(?:{self._text(sections['fillers'])})\b", sections["fillers"]),

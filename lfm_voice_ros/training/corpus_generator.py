@@ -19,20 +19,21 @@ from lfm_voice_ros.training.templates import FRAMES, Labelled, Phrase, Template,
 
 SPLITS = ("train", "dev", "test")
 
-#: How often each kind is drawn. Hard near-misses (of their own templates, unwanted, canceled) make up half.
+#: How often each kind is drawn. Hard near-misses (of their own templates, unwanted, canceled) outnumber commands.
 _KINDS: Mapping[str, float] = {
-    "command": 0.28,
-    "joined": 0.09,
+    "command": 0.25,
+    "joined": 0.08,
     "corrected": 0.05,
-    "near_miss": 0.27,
-    "unwanted": 0.16,
-    "canceled": 0.03,
-    "talk": 0.12,
+    "near_miss": 0.30,
+    "unwanted": 0.18,
+    "canceled": 0.04,
+    "talk": 0.10,
 }
 _POLITE = 0.35  # of imperatives
 _OPENED, _CLOSED, _HESITATING = 0.25, 0.12, 0.15
 _UNPUNCTUATED = 0.3  # as some recognisers write
-_TRIES = 200  # in a row without a new sentence
+_TRIES = 50  # for a new sentence of one kind
+_EXHAUSTED = 20  # kinds without a new sentence, after which there are no more
 _QUESTION = re.compile(
     r"(?:what|where|which|who|why|how|when|whose|do|does|did|is|are|am|was|were|can|could|will|would|have|has|had|may|"
     r"might|shall|should|any)\b",
@@ -71,18 +72,21 @@ class Generator:
     def sentences(self, count: int) -> Iterator[Sentence]:
         """Give ``count`` different sentences, or fewer when no new ones are found any more."""
         seen: set[str] = set()
-        tries = 0
-        while len(seen) < count and tries < _TRIES:
-            tries += 1
-            sentence = self._sentence()
-            key = re.sub(r"\W+", " ", sentence.text.lower()).strip()
-            if key and key not in seen:
-                seen.add(key)
-                tries = 0
-                yield sentence
+        exhausted = 0
+        while len(seen) < count and exhausted < _EXHAUSTED:
+            kind = self._random.choices(tuple(_KINDS), tuple(_KINDS.values()))[0]
+            # Several tries for the same kind, or what has few sentences would be rarer than it should be.
+            for sentence in (self._sentence(kind) for _ in range(_TRIES)):
+                key = re.sub(r"\W+", " ", sentence.text.lower()).strip()
+                if key and key not in seen:
+                    break
+            else:
+                exhausted += 1
+                continue
+            seen.add(key)
+            yield sentence
 
-    def _sentence(self) -> Sentence:
-        kind = self._random.choices(tuple(_KINDS), tuple(_KINDS.values()))[0]
+    def _sentence(self, kind: str) -> Sentence:
         plain: Mapping[str, Callable[[], tuple[str, Sequence[ToolCall], tuple[str, ...]]]] = {
             "command": self._command,
             "near_miss": lambda: self._plain(self._near_misses),
@@ -160,9 +164,13 @@ class Generator:
 
 def _share[Item: (Labelled, Template)](items: Sequence[Item], split: str) -> list[Item]:
     """The part of a split: of each kind a tenth is for development and an eighth for test, chosen by a hash."""
-    ranked = sorted(items, key=lambda item: hashlib.sha256(_text(item).encode()).digest())
+    kept = [item for item in items if isinstance(item, Labelled) and item.split]
+    ranked = sorted(
+        (item for item in items if item not in kept), key=lambda item: hashlib.sha256(_text(item).encode()).digest()
+    )
     dev, test = math.ceil(len(ranked) / 10), math.ceil(len(ranked) / 8)
-    return {"dev": ranked[:dev], "test": ranked[dev : dev + test], "train": ranked[dev + test :]}[split]
+    drawn = {"dev": ranked[:dev], "test": ranked[dev : dev + test], "train": ranked[dev + test :]}[split]
+    return drawn + [item for item in kept if isinstance(item, Labelled) and item.split == split]
 
 
 def _text(item: Labelled | Template) -> str:

@@ -77,6 +77,7 @@ class Labelled:
     template: Template
     labels: tuple[str, ...]  # as LFM2-Tool writes calls, with slots in braces
     imperative: bool  # begins with a bare verb, so that "could you" can stand before it
+    split: str = ""  # that it is kept for; empty leaves it to the draw
 
     def calls(self, phrase: Phrase) -> tuple[ToolCall, ...]:
         """The calls of a drawn phrase; an argument whose slot was not said is left out."""
@@ -143,7 +144,9 @@ def _labelled(path: Path, lists: Mapping[str, Callable[[Random], Drawn]]) -> lis
             if form not in ("imperative", "free"):
                 raise ConfigurationError(f"{path}: there is no form '{form}'; there are: imperative, free")
             found += [
-                Labelled(Template(str(text), lists), tuple(entry["calls"]), form == "imperative")
+                Labelled(
+                    Template(str(text), lists), tuple(entry["calls"]), form == "imperative", entry.get("split", "")
+                )
                 for text in entry["say"]
             ]
     except (KeyError, TypeError, AttributeError) as exc:

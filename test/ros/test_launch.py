@@ -17,7 +17,17 @@ from lfm_voice_ros.srv import CallTool
 
 pytest.importorskip("launch_ros", reason="launch and launch_ros come with a ROS distribution, not with its wheels")
 
-ARGUMENTS = ["tools", "tools_model", "dialogue", "audio_source", "audio_sink", "head", "namespace", "params_file", "composed"]
+ARGUMENTS = [
+    "tools",
+    "tools_model",
+    "dialogue",
+    "audio_source",
+    "audio_sink",
+    "head",
+    "namespace",
+    "params_file",
+    "composed",
+]
 QUIET = ("audio_source:=topic", "audio_sink:=none")
 
 
