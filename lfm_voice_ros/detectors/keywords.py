@@ -22,6 +22,7 @@ _LONGEST_TEXT = 20_000  # characters; nobody says that much in one breath
 _LONGEST_CLAUSE = 160  # characters; nobody says a longer command in one breath
 _MOST_CALLS = 20  # more in one utterance is noise
 _LONGEST_SPAN = 3  # clauses that one pattern may reach over
+_TOWARDS = re.compile(r"(?:over |back )?(?:to|towards?)\b", re.IGNORECASE)
 _SAID_TWICE_DONE_ONCE = frozenset({"stop", "center", "look_at", "get_head_position", "get_time", "get_date"})
 
 
@@ -75,13 +76,13 @@ class KeywordDetector:
                 turn.add(reading)
             return bool(reading.calls)
         text = without_openers(clause.text, self._file)
-        if self._file.cancellation.fullmatch(text) and turn.calls:
+        if turn.calls and self._cancels(text):
             turn.calls.clear()
             return True
         if (correction := matched_length(self._file.correction, text)) and turn.expects_correction(clause.joint):
             turn.correcting = True
             text = text[correction:].lstrip()
-            if self._file.cancellation.fullmatch(text):
+            if self._cancels(text):
                 turn.calls.clear()
                 return True
         elif correction and not text[correction:].strip():
@@ -96,13 +97,20 @@ class KeywordDetector:
         elif reading.calls:
             if turn.is_choice(clause.joint):
                 turn.calls.pop()
-            elif not turn.refuses(clause.joint, bare=reading.bare):
+            elif not turn.refuses(clause.joint, bare=reading.bare or self._has_no_verb(text)):
                 turn.add(reading)
         elif self._amends(text, turn):
             pass
         else:
             self._leave_alone(clause, text, turn)
         return True
+
+    def _has_no_verb(self, text: str) -> bool:
+        return any(begin.match(text) for begin in (self._file.direction, self._file.amount, _TOWARDS))
+
+    def _cancels(self, text: str) -> bool:
+        """Whether a clause takes everything back: "never mind, robot"."""
+        return any(self._file.cancellation.fullmatch(rest) for rest in self._reader.without_closers(text))
 
     def _amends(self, text: str, turn: _Turn) -> bool:
         """Take a clause that is an amount and nothing else, "thirty degrees please", for the last call."""
@@ -262,10 +270,14 @@ class _ClauseReader:
 
     def _after_unwanted(self, text: str) -> tuple[ToolCall, ...]:
         """Of "[don't] look up look down", said in one breath, give the second command; it has a verb of its own."""
-        for end, _ in self._matches(text, 0, frozenset(), self._all):
-            rest = without_openers(text[end:].lstrip(), self._file)
-            if rest and (wanted := self._calls(next(self._variants(rest, False))[0], frozenset())):
-                return wanted
+        for unwanted in dict.fromkeys(variant for ing in (False, True) for variant, _ in self._variants(text, ing)):
+            for end, _ in self._matches(unwanted, 0, frozenset(), self._all):
+                rest = without_openers(unwanted[end:].lstrip(), self._file)
+                if not self._file.command.match(rest):
+                    continue
+                for variant, _ in self._variants(rest, False):
+                    if wanted := self._calls(variant, frozenset()):
+                        return wanted
         return ()
 
     def _variants(self, text: str, gerund: bool) -> Iterator[tuple[str, bool]]:

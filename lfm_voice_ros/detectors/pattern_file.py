@@ -65,6 +65,7 @@ class PatternFile:
     poison: re.Pattern[str]
     direction: re.Pattern[str]
     amount: re.Pattern[str]
+    command: re.Pattern[str]  # the words that a command begins with
     place: str  # an expression for the name of a place
     patterns: tuple[Pattern, ...]
 
@@ -125,6 +126,7 @@ class _Reader:
             poison=self._any_of(sections["poison"], r"(?:{})(?!\w)"),
             direction=self._compile(self._expand("(?:{direction})", sections["directions"]), sections["directions"]),
             amount=self._compile(self._expand("{amount}", sections["parts"]), sections["parts"]),
+            command=self._command(),
             place=self._place(),
             patterns=tuple(self._pattern(node) for node in self._items(sections["patterns"])),
         )
@@ -158,6 +160,12 @@ class _Reader:
             if group not in GROUPS and group not in MOVES:
                 raise self._error(keys["pattern"], f"there is no group '{group}'; there are: {', '.join(GROUPS)}")
         return Pattern(tool, expression, frozenset(follows), any(joint in source for joint in _JOINTS))
+
+    def _command(self) -> re.Pattern[str]:
+        if "command" not in self._parts:
+            return re.compile(r"\w")
+        text, node = self._parts["command"]
+        return self._compile(rf"(?:{self._expand(text, node)})(?!\w)", node)
 
     def _place(self) -> str:
         if "place" not in self._parts:

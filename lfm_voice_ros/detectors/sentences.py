@@ -18,7 +18,8 @@ _REPEATED = re.compile(r"\b(\w+)(?: \1\b)+", re.IGNORECASE)
 _TAG = re.compile(r",\s*(?:right|okay|ok|yes|yeah|alright|huh)\s*\?+$", re.IGNORECASE)
 _CONNECTORS = (
     r"(?:and|then|but|or|plus|before|after that|afterwards|followed by"
-    r"|(?:when|once|as soon as) (?:that(?:'s| is)|you(?:'re| are)) (?:done|finished|through)(?! \w+ing\b| with\b| here\b))\b"
+    r"|(?:when|once|as soon as) (?:that(?:'s| is)|you(?:'re| are)) (?:done|finished)"
+    r"(?! (?!bring|swing)\w+ing\b| with\b))\b"
 )
 _JOINT = re.compile(
     rf"(?:\s*[,;:]\s*|\s+|^)(?:{_CONNECTORS}[\s,;:]*)+|\s*[,;:]+\s*",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from lfm_voice_ros.assembly import load_detector, load_patterns
-from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.core.errors import ResourceError, VoiceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.ports import Detector
 from lfm_voice_ros.core.resources import config_file
@@ -24,7 +24,8 @@ from lfm_voice_ros.tools.registry import Registry
 class ToolDetector(VoiceNode[ToolDetectorSettings]):
     """Takes ``transcript``; gives exactly one ``tool_decision`` for each.
 
-    A detector whose model is missing or fails is stood in for by keywords, which the diagnostics show.
+    Keywords stand in for a detector that is still loading, whose model is missing, or that fails, visibly in the
+    diagnostics.
     """
 
     def __init__(self) -> None:
@@ -33,14 +34,17 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         self._tools = Registry.from_file(path, self.settings.allowed).specs()
         self._patterns = load_patterns(self.settings, Registry.from_file(path).specs())
         self._keywords = KeywordDetector(self._patterns)
-        self._detector: Detector = self._keywords
+        self._detector: Detector = self._keywords  # replaced by the loader when it is ready
+        self._loader = self.add_worker("loader", self._load, 1)
         self._transcripts = self.add_worker("detector", self._decide, self.settings.queue)
         self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
         self.create_subscription(Transcript, "transcript", self._on_transcript, qos.EVENT)
+        self.health.value("detector", self._detector.name)
 
     def open(self) -> None:
-        """Load the detector in its worker; what is said meanwhile waits for it."""
-        self._transcripts.put(None)
+        """Begin to load the detector, if it is another than keywords."""
+        if self.settings.detector != self._keywords.name:
+            self._loader.put(self.settings)
 
     def _on_transcript(self, msg: Transcript) -> None:
         if not self._transcripts.put(msg):
@@ -49,10 +53,19 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         else:
             self.well("queue")
 
-    def _decide(self, msg: Transcript | None) -> None:
-        if msg is None:
-            self._load()
+    def _load(self, settings: ToolDetectorSettings) -> None:
+        wanted = settings.detector
+        self.trouble("model", f"{wanted} is being loaded; keywords decide until then", Level.WARN)
+        try:
+            self._detector = load_detector(settings, self._tools, self._patterns)
+        except Exception as exc:  # whatever a model's library raises, the robot still understands keywords
+            reason = str(exc) if isinstance(exc, VoiceError) else f"{type(exc).__name__}: {exc}"
+            self.trouble("model", f"{wanted}: {reason}; going on with keywords", Level.WARN)
             return
+        self.health.value("detector", self._detector.name)
+        self.well("model")
+
+    def _decide(self, msg: Transcript) -> None:
         began = time.monotonic()
         try:
             decision = self._detect(msg.text) if msg.text else ToolDecision((), self._detector.name)
@@ -63,20 +76,12 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         self.health.value("last decision by", decision.detector)
         self._publish(decision, msg)
 
-    def _load(self) -> None:
-        self.health.value("detector", "loading")
-        try:
-            self._detector = load_detector(self.settings, self._tools, self._patterns)
-        except Exception as exc:  # whatever a model's library raises, the robot still understands keywords
-            reason = str(exc) if isinstance(exc, ResourceError) else f"{type(exc).__name__}: {exc}"
-            self.trouble("model", f"{self.settings.detector}: {reason}; going on with keywords", Level.WARN)
-        self.health.value("detector", self._detector.name)
-
     def _detect(self, text: str) -> ToolDecision:
+        detector = self._detector
         try:
-            decision = self._detector.detect(text)
+            decision = detector.detect(text)
         except ResourceError as exc:
-            self.trouble("detection", f"{self._detector.name}: {exc}; this sentence was left to keywords", Level.WARN)
+            self.trouble("detection", f"{detector.name}: {exc}; this sentence was left to keywords", Level.WARN)
             return self._keywords.detect(text)
         self.well("detection")
         return decision

@@ -217,7 +217,13 @@ def load_by_name(model: str, hub: str, cache: Path) -> subprocess.CompletedProce
         "except ResourceError as exc:\n"
         "    print(exc)\n"
     )
-    environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HOME": str(cache), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub,
+        "HF_HOME": str(cache),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
     return subprocess.run(
         [sys.executable, "-c", program, model],
         env=environment,

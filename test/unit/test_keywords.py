@@ -136,6 +136,123 @@ def test_talk_is_left_alone(text: str) -> None:
     assert calls(text) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Turn your head, let me think, to the right.", [("pan_right", {})]),
+        ("check your like surroundings", [("look_around", {})]),
+        ("Tell me the local, I mean, time in Rome.", [("get_time", {"location": "Rome"})]),
+        ("look how do I say this up", [("tilt_up", {})]),
+        ("Halt right there and, well, nod.", [("stop", {}), ("nod", {})]),
+    ],
+)
+def test_a_hesitation_is_passed_over_wherever_it_stands(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:
+    assert calls(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("My mum wants a picture, so look up.", [("tilt_up", {})]),
+        ("The ball rolled away, look down.", [("tilt_down", {})]),
+        ("I think we're recording now, could you nod?", [("nod", {})]),
+        ("Priya is here, shake your head.", [("shake_head", {})]),
+        ("Look left, the plant is in the frame.", [("pan_left", {})]),
+        ("Nod so everyone can see it.", [("nod", {})]),
+        ("Turn your head a bit to the right for my students.", [("pan_right", {"degrees": 10})]),
+        ("If it's not too much trouble, look left.", [("pan_left", {})]),
+        ("by the way sweetie nod pretty please", [("nod", {})]),
+        ("Right, look left.", [("pan_left", {})]),
+    ],
+)
+def test_a_reason_or_politeness_beside_a_command_does_no_harm(
+    text: str, expected: list[tuple[str, dict[str, Json]]]
+) -> None:
+    assert calls(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Yaw the camera to the left.", [("pan_left", {})]),
+        ("Pitch up fifteen degrees.", [("tilt_up", {"degrees": 15})]),
+        ("Tip your head back.", [("tilt_up", {})]),
+        ("You should be looking down.", [("tilt_down", {})]),
+        ("Your pan must be at minus forty degrees.", [("look_at", {"pan_degrees": -40})]),
+        ("Set your head to 26 right and 15 up.", [("look_at", {"pan_degrees": -26, "tilt_degrees": -15})]),
+        ("A quick look to the left, please.", [("pan_left", {})]),
+        ("How about a little nod?", [("nod", {})]),
+        ("One shake of the head, please.", [("shake_head", {})]),
+        ("Chicago time, please.", [("get_time", {"location": "Chicago"})]),
+        ("I need to call my aunt in Porto, what time is it there?", [("get_time", {"location": "Porto"})]),
+        ("Show me what's around you.", [("look_around", {})]),
+        ("Pause the movement.", [("stop", {})]),
+        ("Is your head turned up or down?", [("get_head_position", {})]),
+        ("Is it Saturday today?", [("get_date", {})]),
+    ],
+)
+def test_one_wish_has_many_wordings(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:
+    assert calls(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nod and when that's done look left", [("nod", {}), ("pan_left", {})]),
+        ("Look up, and when you're done, swing the camera down.", [("tilt_up", {}), ("tilt_down", {})]),
+        ("Start with this, nod, then look left.", [("nod", {}), ("pan_left", {})]),
+        ("Look right, then left and straight ahead.", [("pan_right", {}), ("pan_left", {}), ("center", {})]),
+        ("Raise and then lower your head.", [("tilt_up", {}), ("tilt_down", {})]),
+        ("Would you mind looking left and then all around?", [("pan_left", {}), ("look_around", {})]),
+    ],
+)
+def test_joiners_and_shared_verbs_keep_the_spoken_order(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:
+    assert calls(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("slew the head to the left that's wrong look up", [("tilt_up", {})]),
+        ("Turn 45 degrees left and 45 down. Sorry, I wanted to say nod.", [("nod", {})]),
+        ("Look left and up, no, down.", [("pan_left", {}), ("tilt_down", {})]),
+        ("pan left thirty sorry forty degrees", [("pan_left", {"degrees": 40})]),
+        ("Look up, actually turn left instead.", [("pan_left", {})]),
+        ("don't look up look down five degrees", [("tilt_down", {"degrees": 5})]),
+        ("rather than look left please nod", [("nod", {})]),
+        ("What time is it in Rome, sorry, I meant Athens?", [("get_time", {"location": "Athens"})]),
+        ("look left no wait I take that back", []),
+        ("Nod, just kidding.", []),
+        ("Look up. Forget it, robot.", []),
+    ],
+)
+def test_a_correction_needs_no_commas(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:
+    assert calls(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The teacher said, so look left.",
+        "My friend can't look left because of the accident.",
+        "I want to sit down, look up, and relax.",
+        "At the old mill, turn left.",
+        "To the left, to the left, she sings.",
+        "Don't raise your head to the left.",
+        "Don't move your head eighty to the right.",
+        "Whatever you do, don't look up.",
+        "Don't look left, then to the right.",
+        "Cock your head to the left, please.",
+        "Can you see what is on the left?",
+        "Next time, please.",
+        "Look me in the eye and tell me the truth.",
+        "Let's go home.",
+    ],
+)
+def test_what_only_resembles_the_new_wordings_is_left_alone(text: str) -> None:
+    assert calls(text) == []
+
+
 def test_the_shipped_patterns_keep_their_score_on_the_development_corpus() -> None:
     result = scored("commands.dev.jsonl")
     assert result.names_share >= 0.97
@@ -206,6 +323,15 @@ def test_strange_text_asks_for_nothing(text: str) -> None:
         "what time is it in a ",
         "light left ",
         "nodding ",
+        "so the cat is ",
+        "i think my friend so ",
+        "no no wait sorry ",
+        "don't look up ",
+        "rather than turning your head ",
+        "your like i mean the ",
+        "and when you're done ",
+        "a quick little look for the ",
+        "in york time ",
     ],
 )
 def test_ten_thousand_characters_take_no_time_that_anybody_notices(unit: str) -> None:
