@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from lfm_voice_ros.core import numbers
 from lfm_voice_ros.core.types import Reply, ToolResult
 
 _VERBS = r"(?:look|turn|mov|pan|tilt|rotat|nod|shak|cent(?:e)?r|stop|fac|sweep|scan|rais|lower)\w*"
@@ -20,6 +21,12 @@ _CLAIMS = re.compile(
     r"|\b\d{1,2}[:.]\d{2}\b|\bo['’]clock\b|\b\d{1,2}\s?[ap]\.?m\b|\b(?:half|quarter) (?:past|to)\b",
     re.IGNORECASE,
 )
+#: Words in which two ways of telling a result may not differ.
+_FACTS = re.compile(
+    r"\b(?:left|right|up|down|ahead|straight|limit|not|no|never|can['’]?t|cannot|could|fail\w*|unable|stop\w*|nod\w*|"
+    r"shak\w*|around|am|pm)\b|\d+(?:[.:]\d+)*",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -31,6 +38,18 @@ def compose(results: Sequence[ToolResult]) -> Reply:
 def claims_an_act(text: str) -> bool:
     """Whether a text says that the robot moved or what time it is, which no reply without a tool may say."""
     return _CLAIMS.search(text) is not None
+
+
+def tells_the_same(text: str, results: Sequence[ToolResult]) -> bool:
+    """Whether a text has the same numbers, directions, gestures and negations as what the results say, in any order.
+
+    It errs on the side of no: what is told in other words than these is taken for something else.
+    """
+    return _facts(text) == _facts(compose(results).text)
+
+
+def _facts(text: str) -> set[str]:
+    return {match[0].lower().replace("’", "'") for match in _FACTS.finditer(numbers.digits(text))}
 
 
 def sentences(text: str) -> list[str]:

@@ -220,6 +220,15 @@ class DialogueSettings:
 
     engine: str = setting("lite", "what makes the reply", choices=("lite",))
     language_model: str = setting("", "a GGUF file for small talk; empty answers from a short list")
+    tool_replies: str = setting(
+        "results",
+        "what tells the results of tools: results (the tools' own sentences) or model (LFM2-Tool's words, spoken only "
+        "where they tell the same)",
+        choices=("results", "model"),
+    )
+    tool_model: str = setting(
+        "bundled", "the model of tool_replies: bundled (the nano model), a GGUF file, a folder, or a name on the hub"
+    )
     synthesizer: str = setting("piper", "what speaks", choices=("piper",))
     voice: str = setting("bundled", "a Piper voice (.onnx), or bundled: the voice that is installed")
     decision_timeout: float = setting(

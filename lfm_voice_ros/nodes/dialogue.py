@@ -16,7 +16,7 @@ from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import DialogueSettings
 from lfm_voice_ros.core.turns import Turn, TurnBook
 from lfm_voice_ros.core.types import Reply, Samples, Transcript
-from lfm_voice_ros.dialogue.lite import AnswersText, LiteEngine
+from lfm_voice_ros.dialogue.lite import AnswersText, LiteEngine, TellsResults
 from lfm_voice_ros.dialogue.small_talk import SmallTalk
 from lfm_voice_ros.msg import Interrupt, Playback, SpeechAudio, ToolDecision, ToolResult, TurnMetrics, Utterance
 from lfm_voice_ros.msg import Reply as ReplyMsg
@@ -217,12 +217,15 @@ class Dialogue(VoiceNode[DialogueSettings]):
         except ResourceError as exc:
             self._synthesizer = None
             self.trouble("voice", f"replies are not spoken: {exc}")
-        if self.settings.language_model:
-            try:
-                model = _language_model(Path(self.settings.language_model))
-                self._engine = LiteEngine(self._small_talk, model, self._on_model_failure)
-            except ResourceError as exc:
-                self._on_model_failure(str(exc))
+        try:
+            self._engine = LiteEngine(
+                self._small_talk,
+                _language_model(self.settings.language_model),
+                self._on_model_failure,
+                _tool_model(self.settings),
+            )
+        except ResourceError as exc:
+            self._on_model_failure(str(exc))
         self.health.value("engine", self._engine.name)
         self.well("loading")
 
@@ -231,10 +234,23 @@ def _call(job: Callable[[], None]) -> None:
     job()
 
 
-def _language_model(path: Path) -> AnswersText:
+def _language_model(path: str) -> AnswersText | None:
+    if not path:
+        return None
     from lfm_voice_ros.backends.language_model import LanguageModel
 
-    return LanguageModel(path)
+    return LanguageModel(Path(path))
+
+
+def _tool_model(settings: DialogueSettings) -> TellsResults | None:
+    if settings.tool_replies == "results":
+        return None
+    from lfm_voice_ros.assembly import load_text_model
+    from lfm_voice_ros.detectors.language_model import LanguageModelDetector
+    from lfm_voice_ros.tools.registry import Registry
+
+    tools = Registry.from_file(config_file("tools.yaml")).specs()
+    return LanguageModelDetector("llm", load_text_model(settings.tool_model, "auto", "auto", 2), tools)
 
 
 def _chunks(samples: Samples, size: int) -> list[Samples]:

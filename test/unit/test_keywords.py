@@ -234,6 +234,8 @@ def test_a_correction_needs_no_commas(text: str, expected: list[tuple[str, dict[
     "text",
     [
         "The teacher said, so look left.",
+        "The lyrics are simple, look left, look right.",
+        "The door is open, so go right ahead.",
         "My friend can't look left because of the accident.",
         "I want to sit down, look up, and relax.",
         "At the old mill, turn left.",

@@ -105,3 +105,47 @@ def test_a_wrong_file_of_small_talk_says_what_is_wrong(tmp_path: Path, text: str
 
     with pytest.raises(ConfigurationError, match=complaint):
         SmallTalk.from_file(path)
+
+
+class ScriptedToolModel:
+    """A tool model that tells results with one text, or fails."""
+
+    def __init__(self, text: str | ResourceError) -> None:
+        self._text = text
+
+    def summarize(self, text: str, results: Sequence[ToolResult]) -> str:
+        if isinstance(self._text, ResourceError):
+            raise self._text
+        return self._text
+
+
+LEFT = ToolResult(ToolCall("pan_left"), ToolStatus.SUCCEEDED, "Looking left, thirty degrees.", {"moved_degrees": 30})
+
+
+def test_a_tool_model_may_tell_results_in_its_own_words(small_talk: SmallTalk) -> None:
+    engine = LiteEngine(small_talk, tool_model=ScriptedToolModel("I turned 30 degrees to the left."))
+    assert engine.reply(Transcript("look left"), (LEFT,)).text == "I turned 30 degrees to the left."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Done.",
+        "I turned 40 degrees to the left.",
+        "I turned 30 degrees to the right.",
+        "I could not turn 30 degrees to the left.",
+        "I turned 30 degrees to the left and nodded.",
+        "I turned 30 degrees to the left. It is 5:30.",
+    ],
+)
+def test_words_of_a_tool_model_that_tell_something_else_are_not_spoken(small_talk: SmallTalk, text: str) -> None:
+    engine = LiteEngine(small_talk, tool_model=ScriptedToolModel(text))
+    assert engine.reply(Transcript("look left"), (LEFT,)).text == "Looking left, thirty degrees."
+
+
+def test_a_failing_tool_model_leaves_the_tools_own_words_and_says_why(small_talk: SmallTalk) -> None:
+    told: list[str] = []
+    engine = LiteEngine(small_talk, model_failed=told.append, tool_model=ScriptedToolModel(ResourceError("no memory")))
+    assert engine.reply(Transcript("look left"), (LEFT,)).text == "Looking left, thirty degrees."
+    assert told == ["no memory"]
