@@ -269,6 +269,7 @@ def train(
     settings: NanoSettings,
     out: Path,
     progress: Callable[[str], None],
+    sentences_for_tokenizer: int = 20_000,
 ) -> dict[str, Any]:
     """Train, save a folder that ``from_pretrained`` loads, and give the record of the training.
 
@@ -282,7 +283,7 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     sentences = _endless(generator)
-    texts = [next(sentences) for _ in range(20_000)]
+    texts = [next(sentences) for _ in range(sentences_for_tokenizer)]
     tokenizer = make_tokenizer(_texts(texts, tools), settings.vocabulary)
     model = make_model(tokenizer, settings)
     add_tool_tokens(model, tokenizer)

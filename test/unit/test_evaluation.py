@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from lfm_voice_ros.core.errors import AudioError, ConfigurationError
 from lfm_voice_ros.core.tool_calls import same
 from lfm_voice_ros.core.types import Json, ToolCall, ToolDecision
 from lfm_voice_ros.evaluation.corpus import Example, read_corpus
-from lfm_voice_ros.evaluation.scoring import score
+from lfm_voice_ros.evaluation.scoring import percentile, score, wilson
 
 
 class Scripted:
@@ -179,3 +180,62 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, options: list[str])
     assert b"Traceback" not in errors
     assert b"BrokenPipe" not in errors
     assert ran.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "low", "high"),
+    [(0, 0, 0.0, 1.0), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
+)
+def test_the_interval_of_a_share_is_wilsons(part: int, whole: int, low: float, high: float) -> None:
+    assert wilson(part, whole) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_times_are_told_by_nearest_rank() -> None:
+    times = [5.0, 1.0, 4.0, 2.0, 3.0]
+    assert (percentile(times, 50), percentile(times, 95), percentile(times, 1)) == (3.0, 5.0, 1.0)
+    assert math.isnan(percentile([], 50))
+
+
+def test_what_was_taken_for_what_is_counted_by_whole_sentences() -> None:
+    detector = Scripted({"a": [RIGHT], "b": [LEFT, RIGHT], "d": [LEFT]})
+    examples = [example("a", LEFT), example("b", LEFT, RIGHT), example("c", LEFT), example("d")]
+    confusion = score(detector, examples, lambda one: one.text).confusion
+    assert confusion == {
+        ("pan_left", "pan_right"): 1,
+        ("several", "several"): 1,
+        ("pan_left", "no tool"): 1,
+        ("no tool", "pan_left"): 1,
+    }
+
+
+def test_a_report_has_a_table_a_picture_and_every_figure(tmp_path: Path) -> None:
+    path = write(tmp_path, {"text": "Look left.", "calls": [{"name": "pan_left"}]}, {"text": "Hi.", "calls": []})
+    out = tmp_path / "out"
+    assert cli.main(["evaluate", "--detector", "keywords,classifier", "--corpus", str(path), "--report", str(out)]) == 0
+    assert "| keywords | 1 of 1 (100.0 %" in (out / "table.md").read_text("utf-8")
+    assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    results = json.loads((out / "scores.json").read_text("utf-8"))["results"]
+    assert set(results) == {"keywords", "classifier"}
+    assert results["classifier"]["memory_mb"] > results["keywords"]["memory_mb"]
+    assert results["keywords"]["median_ms"] <= results["keywords"]["p95_ms"]
+    assert results["keywords"]["names_interval"][0] > 0.2
+
+
+def test_parameters_of_the_detector_can_be_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, {"text": "Look left.", "calls": [{"name": "pan_left"}]})
+    command = ["evaluate", "--detector", "classifier", "--corpus", str(path), "--json"]
+    assert cli.main([*command, "--set", "classifier_threshold=1.0"]) == 0
+    assert json.loads(capsys.readouterr().out)["results"]["classifier"]["names"] == 0.0
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--set", "volume=11"])
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--set", "threads=many"])
+
+
+def test_a_model_that_is_missing_ends_the_evaluation_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, {"text": "Look left.", "calls": []})
+    command = ["evaluate", "--detector", "llm", "--corpus", str(path), "--set", "model=/nowhere/x.gguf"]
+    assert cli.main(command) == 2
+    assert "/nowhere/x.gguf can't be read" in capsys.readouterr().err
