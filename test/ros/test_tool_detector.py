@@ -146,6 +146,7 @@ def test_where_the_model_is_missing_keywords_go_on_and_the_diagnostics_say_how_t
         lambda: next((s for msg in diagnostics for s in msg.status if "going on with keywords" in s.message), None),
         what="the reason in the diagnostics",
     )
+    assert status is not None
     assert status.level == b"\x01"
     assert reason in status.message
     assert "Traceback" not in node.output

@@ -216,7 +216,7 @@ def test_a_report_has_a_table_a_picture_and_every_figure(tmp_path: Path) -> None
     assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
     results = json.loads((out / "scores.json").read_text("utf-8"))["results"]
     assert set(results) == {"keywords", "classifier"}
-    assert results["classifier"]["memory_mb"] > results["keywords"]["memory_mb"]
+    assert results["classifier"]["memory_mb"] > results["keywords"]["memory_mb"] + 10
     assert results["keywords"]["median_ms"] <= results["keywords"]["p95_ms"]
     assert results["keywords"]["names_interval"][0] > 0.2
 
