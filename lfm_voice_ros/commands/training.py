@@ -52,6 +52,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--output", type=Path, required=True, metavar="FOLDER", help="gets the model, nano.gguf, record.json"
     )
     nano.add_argument("--steps", type=int, metavar="N", help="fewer for a trial")
+    nano.add_argument("--begin", type=Path, metavar="FOLDER", help="go on with a model that was trained before")
+    nano.add_argument("--learning-rate", type=float, metavar="X", help="lower to go on")
     nano.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
     _templates_and_seed(nano)
     nano.set_defaults(run=_train_nano)
@@ -169,9 +171,13 @@ def _train_nano(arguments: argparse.Namespace) -> int:
     settings = NanoSettings(seed=arguments.seed, threads=arguments.threads or 0)
     if arguments.steps:
         settings = replace(settings, steps=arguments.steps)
+    if arguments.learning_rate:
+        settings = replace(settings, learning_rate=arguments.learning_rate)
+    if arguments.begin:
+        settings = replace(settings, short_first=0.0)
     generator = Generator(read_templates(arguments.templates or corpus_file("templates")), "train", arguments.seed)
     tools = Registry.from_file(config_file("tools.yaml")).specs()
-    record = train(generator, tools, settings, arguments.output, _progress)
+    record = train(generator, tools, settings, arguments.output, _progress, begin=arguments.begin)
     export_gguf(arguments.output, arguments.output / "nano.gguf")
     (arguments.output / "record.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     print(f"{arguments.output}: {record['parameters']:,} parameters, {record['seconds']} s")

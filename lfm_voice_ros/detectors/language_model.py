@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from lfm_voice_ros.core import numbers
 from lfm_voice_ros.core.call_stream import SYNTAXES, parse
 from lfm_voice_ros.core.call_syntax import write_calls
 from lfm_voice_ros.core.ports import TextModel
@@ -44,7 +45,7 @@ class LanguageModelDetector:
 
         Raises ResourceError when the model fails; no text makes it raise.
         """
-        said = neutral(text)
+        said = asked(text)
         if not said or len(said) > LONGEST_TEXT:
             return ToolDecision((), self.name)
         stop = [prompts.TURN_END, *([prompts.TOOL_CALL_END] if self._style == "llm" else [])]
@@ -63,7 +64,7 @@ class LanguageModelDetector:
         calls = write_calls(result.call for result in results)
         response = json.dumps([_as_json(result) for result in results])
         messages = [
-            *self._messages(neutral(text)),
+            *self._messages(asked(text)),
             ChatMessage("assistant", f"{prompts.TOOL_CALL_START}{calls}{prompts.TOOL_CALL_END}"),
             ChatMessage("tool", f"{prompts.TOOL_RESPONSE_START}{response}{prompts.TOOL_RESPONSE_END}"),
         ]
@@ -74,6 +75,11 @@ class LanguageModelDetector:
 
     def _fits(self, call: ToolCall) -> bool:
         return argument_problem(self._tools[call.name].parameters, call) is None
+
+
+def asked(text: str) -> str:
+    """What the model is asked: the neutral text with numbers in digits, which models read and copy best."""
+    return numbers.digits(neutral(text))
 
 
 def neutral(text: str) -> str:

@@ -164,14 +164,12 @@ class Generator:
 
 def _share[Item: (Labelled, Template)](items: Sequence[Item], split: str) -> list[Item]:
     """The part of a split: of each kind a tenth is for development and an eighth for test, chosen by a hash."""
-    kept = [item for item in items if isinstance(item, Labelled) and item.split]
-    ranked = sorted(
-        (item for item in items if item not in kept), key=lambda item: hashlib.sha256(_text(item).encode()).digest()
-    )
+    drawn = [item for item in items if not _template(item).split]
+    ranked = sorted(drawn, key=lambda item: hashlib.sha256(_template(item).text.encode()).digest())
     dev, test = math.ceil(len(ranked) / 10), math.ceil(len(ranked) / 8)
-    drawn = {"dev": ranked[:dev], "test": ranked[dev : dev + test], "train": ranked[dev + test :]}[split]
-    return drawn + [item for item in kept if isinstance(item, Labelled) and item.split == split]
+    part = {"dev": ranked[:dev], "test": ranked[dev : dev + test], "train": ranked[dev + test :]}[split]
+    return part + [item for item in items if _template(item).split == split]
 
 
-def _text(item: Labelled | Template) -> str:
-    return item.template.text if isinstance(item, Labelled) else item.text
+def _template(item: Labelled | Template) -> Template:
+    return item.template if isinstance(item, Labelled) else item

@@ -23,6 +23,7 @@ from lfm_voice_ros.core.call_syntax import plain, write_call, write_calls
 from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.types import ChatMessage, ToolCall, ToolSpec
 from lfm_voice_ros.detectors import prompts
+from lfm_voice_ros.detectors.language_model import asked as question
 from lfm_voice_ros.detectors.prompts import Style
 from lfm_voice_ros.training.corpus_generator import Generator, Sentence
 from lfm_voice_ros.training.tool_tokens import add_tool_tokens
@@ -227,7 +228,7 @@ class Packer:
         calls = sentence.calls if all(call.name in names for call in sentence.calls) else ()
         asked = [
             *self._ids("<|im_start|>user\n"),
-            *self._ids(sentence.text),
+            *self._ids(question(sentence.text)),
             *self._end,
             *self._ids("<|im_start|>assistant\n"),
         ]
@@ -270,23 +271,25 @@ def train(
     out: Path,
     progress: Callable[[str], None],
     sentences_for_tokenizer: int = 20_000,
+    begin: Path | None = None,
 ) -> dict[str, Any]:
     """Train, save a folder that ``from_pretrained`` loads, and give the record of the training.
 
-    Deterministic for one machine and one seed. Raises ResourceError without torch and transformers.
+    ``begin`` goes on with a model that was trained before, from the first step of a new run. Deterministic for one
+    machine and one seed. Raises ResourceError without torch and transformers.
     """
     try:
         import torch
+        from transformers.utils import logging
     except ImportError as exc:
         raise ResourceError("the nano model is trained with PyTorch; run scripts/setup --extra transformers") from exc
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     began = time.monotonic()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     sentences = _endless(generator)
-    texts = [next(sentences) for _ in range(sentences_for_tokenizer)]
-    tokenizer = make_tokenizer(_texts(texts, tools), settings.vocabulary)
-    model = make_model(tokenizer, settings)
-    add_tool_tokens(model, tokenizer)
+    tokenizer, model = _loaded(begin) if begin else _made(sentences, tools, settings, sentences_for_tokenizer)
     progress(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens")
     packer = Packer(tokenizer, tools, settings)
     optimizer = torch.optim.AdamW(
@@ -326,6 +329,22 @@ def train(
         "seconds": round(time.monotonic() - began),
         "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers")},
     }
+
+
+def _made(
+    sentences: Iterator[Sentence], tools: Sequence[ToolSpec], settings: NanoSettings, count: int
+) -> tuple[Any, Any]:
+    tokenizer = make_tokenizer(_texts([next(sentences) for _ in range(count)], tools), settings.vocabulary)
+    model = make_model(tokenizer, settings)
+    add_tool_tokens(model, tokenizer)
+    return tokenizer, model
+
+
+def _loaded(folder: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoTokenizer, Lfm2ForCausalLM
+
+    return AutoTokenizer.from_pretrained(folder), Lfm2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 def save(model: Any, tokenizer: Any, out: Path) -> None:

@@ -22,6 +22,9 @@ from lfm_voice_ros.core.types import ToolCall
 _LABEL = re.compile(r"([\w{}:]+)(?:\((.*)\))?")
 _SLOT = re.compile(r"\{(?:\w+:)?(\w+)\}")
 
+_HALVES = 0.04  # of the numbers have one
+_ZEROS = 0.06  # of the angles are none
+
 #: What a list gives: the words that are said, and the value that they stand for.
 Drawn = tuple[str, str]
 
@@ -37,13 +40,17 @@ class Phrase:
 class Template:
     """One way to say something; the unit by which training and test are kept apart."""
 
-    def __init__(self, text: str, lists: Mapping[str, Callable[[Random], Drawn]]) -> None:
-        """Raises ConfigurationError for wrong brackets and unknown lists, ResourceError without hassil."""
+    def __init__(self, text: str, lists: Mapping[str, Callable[[Random], Drawn]], split: str = "") -> None:
+        """``split`` keeps it for train, dev or test; empty leaves that to a draw.
+
+        Raises ConfigurationError for wrong brackets and unknown lists, ResourceError without hassil.
+        """
         try:
             from hassil.parse_expression import parse_sentence
         except ImportError as exc:
             raise ResourceError("templates are read by hassil; run scripts/setup --extra training") from exc
         self.text = text
+        self.split = split
         self._lists = lists
         try:
             self._expression: Any = parse_sentence(text).expression
@@ -77,7 +84,6 @@ class Labelled:
     template: Template
     labels: tuple[str, ...]  # as LFM2-Tool writes calls, with slots in braces
     imperative: bool  # begins with a bare verb, so that "could you" can stand before it
-    split: str = ""  # that it is kept for; empty leaves it to the draw
 
     def calls(self, phrase: Phrase) -> tuple[ToolCall, ...]:
         """The calls of a drawn phrase; an argument whose slot was not said is left out."""
@@ -130,8 +136,8 @@ def read_templates(folder: Path) -> Templates:
         commands=tuple(one for group in labelled.values() for one in group if one.labels),
         near_misses=tuple(one for stem, group in labelled.items() if stem != "talk" for one in group if not one.labels),
         talk=tuple(one for one in labelled.get("talk", ()) if not one.labels),
-        frames={kind: tuple(Template(text, inside) for text in frames[kind]) for kind in FRAMES},
-        decorations={kind: tuple(Template(text, lists) for text in frames[kind]) for kind in DECORATIONS},
+        frames={kind: tuple(Template(text, inside, split) for text, split in frames[kind]) for kind in FRAMES},
+        decorations={kind: tuple(Template(text, lists) for text, _ in frames[kind]) for kind in DECORATIONS},
     )
 
 
@@ -145,7 +151,7 @@ def _labelled(path: Path, lists: Mapping[str, Callable[[Random], Drawn]]) -> lis
                 raise ConfigurationError(f"{path}: there is no form '{form}'; there are: imperative, free")
             found += [
                 Labelled(
-                    Template(str(text), lists), tuple(entry["calls"]), form == "imperative", entry.get("split", "")
+                    Template(str(text), lists, entry.get("split", "")), tuple(entry["calls"]), form == "imperative"
                 )
                 for text in entry["say"]
             ]
@@ -165,11 +171,20 @@ def _lists(path: Path) -> dict[str, Callable[[Random], Drawn]]:
     return {**lists, **_COMPUTED}
 
 
-def _mapping(path: Path, keys: Sequence[str]) -> dict[str, list[str]]:
+def _mapping(path: Path, keys: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Texts by key, each with the split that it is kept for: ``text``, or ``{say: text, split: train}``."""
     content = read_yaml(path)
     if not isinstance(content, dict) or set(content) != set(keys):
         raise ConfigurationError(f"{path} must have exactly the keys: {', '.join(keys)}")
-    return {key: [str(text) for text in content[key]] for key in keys}
+    try:
+        return {
+            key: [
+                (str(each["say"]), str(each["split"])) if isinstance(each, dict) else (str(each), "") for each in items
+            ]
+            for key, items in content.items()
+        }
+    except (KeyError, TypeError) as exc:
+        raise ConfigurationError(f"{path} must hold lists of texts, or of `say` with `split`") from exc
 
 
 def _one_of(pairs: Sequence[Drawn]) -> Callable[[Random], Drawn]:
@@ -184,6 +199,8 @@ def _number(low: int, high: int) -> Callable[[Random], Drawn]:
     def draw(random: Random) -> Drawn:
         # People say round numbers.
         value = random.choice((random.randint(low, high), 5 * random.randint(max(1, low // 5), high // 5)))
+        if random.random() < _HALVES:
+            return f"{value}.5" if random.random() < 0.5 else f"{spell(value)} and a half", f"{value}.5"
         words = random.choice((str(value), spell(value), spell(value).replace("-", " ")))
         return (words.replace("one hundred", "a hundred") if random.random() < 0.5 else words), str(value)
 
@@ -191,6 +208,8 @@ def _number(low: int, high: int) -> Callable[[Random], Drawn]:
 
 
 def _signed(random: Random) -> Drawn:
+    if random.random() < _ZEROS:
+        return random.choice(("0", "zero")), "0"
     words, value = _number(0, 90)(random)
     if random.random() < 0.45 and value != "0":
         return (f"-{value}" if words == value else f"{random.choice(('minus', 'negative'))} {words}"), f"-{value}"
