@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from harness import Probe
 from sensor_msgs.msg import JointState
 
@@ -76,6 +77,24 @@ def test_the_assistant_starts_in_a_namespace_works_and_ends(
     output, _ = assistant.communicate(timeout=15)
     assert assistant.returncode == 0
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("tools", ["classifier", "llm", "auto", "output_parsing", "special_tokens", "lora"])
+def test_the_way_of_finding_tool_calls_is_an_argument(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe, tools: str
+) -> None:
+    diagnostics = probe.subscribe("/diagnostics", DiagnosticArray)
+    launch(f"tools:={tools}", "composed:=true", *QUIET)
+    probe.wait_for(
+        lambda: any(
+            value.key == "detector" and value.value == tools
+            for msg in diagnostics
+            for status in msg.status
+            for value in status.values
+        ),
+        timeout=60.0,
+        what=f"the detector {tools}",
+    )
 
 
 def test_an_external_head_has_no_simulation(launch: Callable[..., subprocess.Popen[str]], probe: Probe) -> None:
