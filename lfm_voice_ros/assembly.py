@@ -37,16 +37,16 @@ def load_detector(settings: ToolDetectorSettings, tools: Sequence[ToolSpec], pat
         case "keywords":
             return KeywordDetector(patterns)
         case "classifier":
-            return _load_classifier(settings, tools, patterns)
+            return _load_classifier(settings, tools, patterns, settings.classifier_threshold)
         case "auto":
             from lfm_voice_ros.detectors.cascade import Cascade
 
             return Cascade(
                 KeywordDetector(patterns),
-                _load_classifier(settings, tools, patterns),
+                _load_classifier(settings, tools, patterns, threshold=0.0),  # its doubts are the cascade's to weigh
                 _load_language_model("llm", settings, tools),
                 settings.auto_sure,
-                settings.auto_trusted,
+                settings.auto_doubt,
             )
         case "llm" | "output_parsing" | "special_tokens" | "lora" as style:
             return _load_language_model(style, settings, tools)
@@ -71,14 +71,16 @@ def load_text_model(model: str, runtime: str, device: str, threads: int) -> Text
     return TransformersModel(str(model_file("nano") if model == BUNDLED else path if path.exists() else model), device)
 
 
-def _load_classifier(settings: ToolDetectorSettings, tools: Sequence[ToolSpec], patterns: PatternFile) -> Detector:
+def _load_classifier(
+    settings: ToolDetectorSettings, tools: Sequence[ToolSpec], patterns: PatternFile, threshold: float
+) -> Detector:
     from lfm_voice_ros.backends.minilm import MiniLM
     from lfm_voice_ros.detectors.classifier import ClassifierDetector, Head
 
     folder = Path(settings.classifier).expanduser() if settings.classifier else model_file("classifier")
     head = Head.load(folder / "head.npz")
     encoder = MiniLM(model_file("classifier/vocab.txt"))
-    return ClassifierDetector(head, encoder, patterns, tools, settings.classifier_threshold)
+    return ClassifierDetector(head, encoder, patterns, tools, threshold)
 
 
 def _load_language_model(style: Style, settings: ToolDetectorSettings, tools: Sequence[ToolSpec]) -> Detector:

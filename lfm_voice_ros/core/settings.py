@@ -156,13 +156,13 @@ class ToolDetectorSettings:
     )
     auto_sure: float = setting(
         0.9,
-        "auto: probability from which the classifier's agreement with keywords that no tool is meant is enough",
+        "auto: probability from which the classifier or the language model is believed alone",
         minimum=0.0,
         maximum=1.0,
     )
-    auto_trusted: float = setting(
-        0.9,
-        "auto: confidence from which the language model counts where the three detectors all differ",
+    auto_doubt: float = setting(
+        0.7,
+        "auto: probability of the classifier's that no tool is meant above which the language model's calls don't count",
         minimum=0.0,
         maximum=1.0,
     )

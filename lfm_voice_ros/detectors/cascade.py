@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lfm_voice_ros.core.ports import Detector
-from lfm_voice_ros.core.tool_calls import same_calls
 from lfm_voice_ros.core.types import ToolDecision
 
 
@@ -14,38 +13,41 @@ class Cascade:
 
     name = "auto"
 
-    def __init__(self, patterns: Detector, classifier: Detector, bigger: Detector, sure: float, trusted: float) -> None:
-        """``patterns`` find calls precisely but not all of them; ``classifier`` says how sure it is.
+    def __init__(self, patterns: Detector, classifier: Detector, bigger: Detector, sure: float, doubt: float) -> None:
+        """Calls that ``patterns`` find count at once: a pattern accounts for every word of a command.
 
-        Where both agree and the classifier is at least ``sure`` (a probability), or both found the same calls, that is
-        the answer. Otherwise ``bigger`` is asked, and two of three decide. When all three differ, calls by patterns
-        count, and else those of the bigger one if it is at least ``trusted``.
+        Where they find none, the ``classifier`` is believed that no tool is meant when it is at least ``sure`` (a
+        probability). Otherwise ``bigger`` is asked: what both call counts, and what one of them calls counts when it is
+        sure, the bigger one only against a classifier that is at most ``doubt`` sure of the contrary.
         """
         self._patterns = patterns
         self._classifier = classifier
         self._bigger = bigger
         self._sure = sure
-        self._trusted = trusted
+        self._doubt = doubt
 
     def detect(self, text: str) -> ToolDecision:
         """Give the calls that ``text`` asks for. Raises ResourceError when a detector's model fails."""
-        found, guessed = self._patterns.detect(text), self._classifier.detect(text)
-        agreed = same_calls(found.calls, guessed.calls)
-        if agreed and (found.calls or guessed.confidence >= self._sure):
-            return _by(found, guessed.confidence)
-        third = self._bigger.detect(text)
-        if same_calls(third.calls, found.calls):
-            return _by(found if found.calls else third, max(guessed.confidence, third.confidence))
-        if same_calls(third.calls, guessed.calls):
-            return _by(third, third.confidence)
+        found = self._patterns.detect(text)
         if found.calls:
-            return _by(found, guessed.confidence)
-        if agreed and third.confidence < self._trusted:
-            return _by(guessed, guessed.confidence)
-        if third.confidence >= self._trusted:
-            return _by(third, third.confidence)
-        return replace(_by(third, 1.0 - third.confidence), calls=())
+            return _by(found)
+        guessed = self._classifier.detect(text)
+        if not guessed.calls and guessed.confidence >= self._sure:
+            return _by(guessed)
+        third = self._bigger.detect(text)
+        if _names(third) == _names(guessed):
+            # The classifier's arguments are read from the words by patterns; those of several calls are less certain.
+            return _by(guessed if len(guessed.calls) == 1 else third)
+        if not third.calls:
+            return _by(guessed if guessed.confidence >= self._sure else third)
+        if third.confidence >= self._sure and (guessed.calls or guessed.confidence <= self._doubt):
+            return _by(third)
+        return _by(replace(third, calls=(), confidence=1.0 - third.confidence))
 
 
-def _by(decision: ToolDecision, confidence: float) -> ToolDecision:
-    return replace(decision, detector=f"{Cascade.name}: {decision.detector}", confidence=confidence)
+def _by(decision: ToolDecision) -> ToolDecision:
+    return replace(decision, detector=f"{Cascade.name}: {decision.detector}")
+
+
+def _names(decision: ToolDecision) -> list[str]:
+    return [call.name for call in decision.calls]

@@ -7,73 +7,72 @@ from collections.abc import Sequence
 import pytest
 
 from lfm_voice_ros.core.fakes import ScriptedDetector
-from lfm_voice_ros.core.types import ToolCall
+from lfm_voice_ros.core.types import ToolCall, ToolDecision
 from lfm_voice_ros.detectors.cascade import Cascade
 
 LEFT, RIGHT, NOD = ToolCall("pan_left"), ToolCall("pan_right"), ToolCall("nod")
 Calls = Sequence[ToolCall]
 
 
-def cascade(
-    keywords: Calls, classifier: Calls, llm: Calls, sureness: float = 0.99, llm_sureness: float = 0.99
-) -> tuple[Cascade, ScriptedDetector]:
-    bigger = ScriptedDetector({"x": llm}, "llm", llm_sureness)
-    patterns = ScriptedDetector({"x": keywords}, "keywords")
-    return Cascade(patterns, ScriptedDetector({"x": classifier}, "classifier", sureness), bigger, 0.9, 0.9), bigger
+class Trio:
+    """Three detectors that answer the same to "x", behind a cascade with the thresholds 0.9 and 0.7."""
+
+    def __init__(
+        self, keywords: Calls, classifier: Calls, llm: Calls, classifier_sure: float = 0.8, llm_sure: float = 0.8
+    ) -> None:
+        self.classifier = ScriptedDetector({"x": classifier}, "classifier", classifier_sure)
+        self.llm = ScriptedDetector({"x": llm}, "llm", llm_sure)
+        self._cascade = Cascade(ScriptedDetector({"x": keywords}, "keywords"), self.classifier, self.llm, 0.9, 0.7)
+
+    def decide(self) -> ToolDecision:
+        return self._cascade.detect("x")
 
 
-@pytest.mark.parametrize("agreed", [[LEFT], [LEFT, NOD], []])
-def test_where_the_cheap_ones_agree_and_are_sure_the_bigger_one_is_not_asked(agreed: Calls) -> None:
-    detector, bigger = cascade(agreed, agreed, [RIGHT])
-    decision = detector.detect("x")
-    assert list(decision.calls) == agreed
-    assert (decision.detector, decision.confidence) == ("auto: keywords", 0.99)
-    assert bigger.asked == []
+def test_calls_by_patterns_count_at_once_and_nobody_else_is_asked() -> None:
+    trio = Trio([LEFT], [RIGHT], [NOD])
+    decision = trio.decide()
+    assert (list(decision.calls), decision.detector, decision.confidence) == ([LEFT], "auto: keywords", 1.0)
+    assert trio.classifier.asked == trio.llm.asked == []
 
 
-def test_calls_that_both_found_count_however_unsure_the_classifier_was() -> None:
-    detector, bigger = cascade([LEFT], [LEFT], [RIGHT], sureness=0.5)
-    assert list(detector.detect("x").calls) == [LEFT]
-    assert bigger.asked == []
+def test_a_sure_no_of_the_classifier_is_enough() -> None:
+    trio = Trio([], [], [NOD], classifier_sure=0.95)
+    decision = trio.decide()
+    assert (list(decision.calls), decision.detector, decision.confidence) == ([], "auto: classifier", 0.95)
+    assert trio.llm.asked == []
 
 
 def test_an_unsure_no_is_put_to_the_bigger_one() -> None:
-    detector, bigger = cascade([], [], [NOD], sureness=0.6)
-    decision = detector.detect("x")
-    assert bigger.asked == ["x"]
-    assert (list(decision.calls), decision.detector) == ([NOD], "auto: llm")
+    trio = Trio([], [], [], classifier_sure=0.8)
+    assert trio.decide().detector == "auto: llm"
+    assert trio.llm.asked == ["x"]
 
 
-def test_an_unsure_bigger_one_does_not_outvote_two_that_left_it_alone() -> None:
-    detector, _ = cascade([], [], [NOD], sureness=0.6, llm_sureness=0.7)
-    assert list(detector.detect("x").calls) == []
+def test_what_classifier_and_bigger_one_both_call_counts_however_unsure_they_are() -> None:
+    assert list(Trio([], [LEFT], [LEFT], 0.3, 0.3).decide().calls) == [LEFT]
+
+
+def test_the_arguments_of_one_call_are_the_classifiers_and_of_several_the_bigger_ones() -> None:
+    ten, twenty = ToolCall("pan_left", {"degrees": 10}), ToolCall("pan_left", {"degrees": 20})
+    assert list(Trio([], [ten], [twenty]).decide().calls) == [ten]
+    assert list(Trio([], [ten, NOD], [twenty, NOD]).decide().calls) == [twenty, NOD]
+
+
+@pytest.mark.parametrize(("sure", "expected", "by"), [(0.95, [LEFT], "classifier"), (0.8, [], "llm")])
+def test_a_call_by_the_classifier_alone_counts_when_it_is_sure(sure: float, expected: Calls, by: str) -> None:
+    decision = Trio([], [LEFT], [], classifier_sure=sure).decide()
+    assert (list(decision.calls), decision.detector) == (expected, f"auto: {by}")
 
 
 @pytest.mark.parametrize(
-    ("keywords", "classifier", "llm", "expected", "by"),
-    [
-        ([LEFT], [], [LEFT], [LEFT], "keywords"),
-        ([], [LEFT], [LEFT], [LEFT], "llm"),
-        ([LEFT], [RIGHT], [RIGHT], [RIGHT], "llm"),
-        ([], [LEFT], [], [], "llm"),
-        ([LEFT], [], [], [], "llm"),
-    ],
+    ("classifier_sure", "llm_sure", "expected"), [(0.6, 0.95, [NOD]), (0.6, 0.8, []), (0.8, 0.95, [])]
 )
-def test_where_they_disagree_two_of_three_decide(
-    keywords: Calls, classifier: Calls, llm: Calls, expected: Calls, by: str
+def test_a_call_by_the_bigger_one_alone_counts_when_it_is_sure_and_the_classifier_in_doubt(
+    classifier_sure: float, llm_sure: float, expected: Calls
 ) -> None:
-    decision = cascade(keywords, classifier, llm)[0].detect("x")
-    assert list(decision.calls) == list(expected)
-    assert decision.detector == f"auto: {by}"
+    assert list(Trio([], [], [NOD], classifier_sure, llm_sure).decide().calls) == expected
 
 
-def test_where_all_differ_patterns_count_first_and_then_a_sure_bigger_one() -> None:
-    assert list(cascade([LEFT], [RIGHT], [NOD])[0].detect("x").calls) == [LEFT]
-    assert list(cascade([], [RIGHT], [NOD])[0].detect("x").calls) == [NOD]
-    assert list(cascade([], [RIGHT], [NOD], llm_sureness=0.5)[0].detect("x").calls) == []
-
-
-def test_arguments_are_part_of_agreement() -> None:
-    detector, bigger = cascade([ToolCall("pan_left", {"degrees": 10})], [LEFT], [LEFT])
-    assert list(detector.detect("x").calls) == [LEFT]
-    assert bigger.asked == ["x"]
+@pytest.mark.parametrize(("llm_sure", "expected"), [(0.95, [NOD]), (0.8, [])])
+def test_where_both_call_something_else_the_bigger_one_must_be_sure(llm_sure: float, expected: Calls) -> None:
+    assert list(Trio([], [LEFT], [NOD], llm_sure=llm_sure).decide().calls) == expected
