@@ -43,7 +43,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     classifier.add_argument(
         "--output", type=Path, required=True, metavar="FOLDER", help="gets head.npz and record.json"
     )
-    classifier.add_argument("--sentences", type=int, default=16_000, metavar="N", help="(default %(default)s)")
+    classifier.add_argument("--sentences", type=int, default=24_000, metavar="N", help="(default %(default)s)")
     _templates_and_seed(classifier)
     classifier.set_defaults(run=_train_classifier)
 

@@ -162,7 +162,7 @@ class ToolDetectorSettings:
     )
     auto_doubt: float = setting(
         0.7,
-        "auto: probability of the classifier's that no tool is meant above which the language model's calls don't count",
+        "auto: the classifier's probability that no tool is meant above which the language model's calls don't count",
         minimum=0.0,
         maximum=1.0,
     )

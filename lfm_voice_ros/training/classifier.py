@@ -36,6 +36,7 @@ def train_head(
     except ImportError as exc:
         raise ResourceError("the classifier is trained with scikit-learn; run scripts/setup --extra training") from exc
     began = time.monotonic()
+    train, dev = _by_length(train), _by_length(dev)
     labels = np.array([label_of(sentence) for sentence in train])
     # Most of the words' columns are empty: as a sparse matrix, sentences by the ten thousand fit into memory.
     rows = [csr_matrix(batch) for batch in _batches(train, features)]
@@ -71,6 +72,11 @@ def label_of(sentence: Sentence) -> str:
     if len(sentence.calls) > 1 or sentence.kind in ("joined", "corrected"):
         return SEVERAL
     return sentence.calls[0].name
+
+
+def _by_length(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """In a batch, short sentences are padded to the longest: those of like length go together."""
+    return sorted(sentences, key=lambda sentence: len(sentence.text))
 
 
 def _batches(sentences: Sequence[Sentence], features: Features) -> list[NDArray[np.float32]]:
