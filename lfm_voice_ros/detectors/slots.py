@@ -61,7 +61,7 @@ class Slots:
         if "pan_degrees" in properties or "tilt_degrees" in properties:
             found.update((name, value) for name, value in _angles(text) if name in properties)
         if "location" in properties and (place := self._place.search(text)):
-            found["location"] = place["place"]
+            found["location"] = place["place"].rstrip(" .,?!'-")
         return found
 
     def _amount(self, text: str) -> float | None:

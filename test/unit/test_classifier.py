@@ -69,6 +69,7 @@ def calls(text: str) -> list[tuple[str, dict[str, Json]]]:
         ("shift a tiny bit left", [("pan_left", {"degrees": 5})]),
         ("shift left by 12.5 degrees", [("pan_left", {"degrees": 12.5})]),
         ("the time in New York", [("get_time", {"location": "New York"})]),
+        ("Current time in Lisbon.", [("get_time", {"location": "Lisbon"})]),
         ("the time please", [("get_time", {})]),
         ("gaze at twenty degrees right", [("look_at", {"pan_degrees": -20})]),
         ("gaze at pan minus ten, tilt 5", [("look_at", {"pan_degrees": -10, "tilt_degrees": 5})]),

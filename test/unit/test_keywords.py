@@ -37,6 +37,7 @@ def calls(text: str) -> list[tuple[str, dict[str, Json]]]:
         ("pan right by 45", [("pan_right", {"degrees": 45})]),
         ("Tilt up 12.5°", [("tilt_up", {"degrees": 12.5})]),
         ("look slightly down", [("tilt_down", {"degrees": 10})]),
+        ("Move the camera left half a degree.", [("pan_left", {"degrees": 0.5})]),
         ("Look straight ahead.", [("center", {})]),
         ("Look at pan 20 tilt minus 10.", [("look_at", {"pan_degrees": 20, "tilt_degrees": -10})]),
         ("Look at thirty degrees right and ten up", [("look_at", {"pan_degrees": -30, "tilt_degrees": -10})]),
