@@ -31,7 +31,8 @@ def load_patterns(settings: ToolDetectorSettings, tools: Sequence[ToolSpec]) -> 
 def load_detector(settings: ToolDetectorSettings, tools: Sequence[ToolSpec], patterns: PatternFile) -> Detector:
     """Make the detector that the settings name, for these tools; takes seconds where it has a model.
 
-    Raises ResourceError, with what to do, when a library or a model is missing or broken.
+    Raises ResourceError, with what to do, when a library or a model is missing or broken, and ConfigurationError when
+    a file of the package or a classifier is.
     """
     match settings.detector:
         case "keywords":

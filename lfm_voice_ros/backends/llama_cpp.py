@@ -16,6 +16,8 @@ from lfm_voice_ros.core.types import ChatMessage, Completion, Json
 
 _CONTEXT = 4096  # tokens; a tool list of LFM2-Tool has about a thousand
 _TEMPLATE_TIMEOUT = 10.0  # s
+#: What is said must not go to a proxy that the environment names.
+_LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def open_server(path: Path, context: int, threads: int, *, special: bool = False, key: str | None = None) -> Any:
@@ -91,10 +93,12 @@ class LlamaCpp:
             {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TEMPLATE_TIMEOUT) as response:  # noqa: S310
+            with _LOCAL.open(request, timeout=_TEMPLATE_TIMEOUT) as response:
                 return str(json.load(response)["prompt"])
-        except (OSError, urllib.error.URLError, ValueError, KeyError) as exc:
+        except (urllib.error.HTTPError, ValueError, KeyError) as exc:
             raise ResourceError(f"the language model {self.name} has no usable chat template: {exc}") from exc
+        except OSError as exc:
+            raise ResourceError(f"the language model {self.name} doesn't answer: {exc}; start the node again") from exc
 
 
 def _completion(name: str, result: Mapping[str, Any]) -> Completion:

@@ -42,12 +42,12 @@ class TransformersModel:
             self._model: Any = AutoModelForCausalLM.from_pretrained(
                 model, dtype=torch.bfloat16 if on == "cuda" else torch.float32
             )
-        except Exception as exc:  # hub, file and format errors have no common base
-            raise ResourceError(_not_there(model)) from exc
+            self._model.to(on).eval()
+        except Exception as exc:  # hub, file, format and memory errors have no common base
+            raise ResourceError(f"{_not_there(model)} ({_first_line(exc)})") from exc
         if not self._tokenizer.chat_template:
             raise ResourceError(f"the model {model} has no chat template; give a chat or tool model")
         self._torch = torch
-        self._model.to(on).eval()
         self._device = on
         self._prefix: list[int] = []
         self._prefix_cache: Any = None
@@ -59,8 +59,8 @@ class TransformersModel:
         """See the port; a ``grammar`` is not kept to."""
         try:
             return self._complete(messages, stop, max_tokens)
-        except RuntimeError as exc:  # torch's own, out of memory included
-            raise ResourceError(f"the language model {self.name} failed: {exc}") from exc
+        except Exception as exc:  # those of torch, of the template and of the tokenizer have no common base
+            raise ResourceError(f"the language model {self.name} failed: {_first_line(exc)}") from exc
 
     def _complete(self, messages: Sequence[ChatMessage], stop: Sequence[str], max_tokens: int) -> Completion:
         torch = self._torch
@@ -106,6 +106,10 @@ class TransformersModel:
         """Feed tokens behind what the cache holds; the logits behind the last."""
         batch = self._torch.tensor([tokens], device=self._device)
         return self._model(input_ids=batch, cache=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _not_there(model: str) -> str:

@@ -95,6 +95,8 @@ def _read(examples: Sequence[Example]) -> dict[int, str | ResourceError]:
 def _hear_all(examples: Sequence[Example], arguments: argparse.Namespace) -> Heard:
     recorded = [one for one in examples if one.audio]
     if recorded:
+        if missing := len(examples) - len(recorded):
+            _progress(f"{missing} of {len(examples)} sentences have no recording; they are left out of what is heard")
         return _hear(recorded)
     from lfm_voice_ros.training.speech_corpus import synthesize
 

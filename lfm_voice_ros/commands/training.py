@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Iterable
@@ -177,11 +178,20 @@ def _train_nano(arguments: argparse.Namespace) -> int:
         settings = replace(settings, short_first=0.0)
     generator = Generator(read_templates(arguments.templates or corpus_file("templates")), "train", arguments.seed)
     tools = Registry.from_file(config_file("tools.yaml")).specs()
-    record = train(generator, tools, settings, arguments.output, _progress, begin=arguments.begin)
+    record = {"sha256_of_templates": _digest(arguments.templates or corpus_file("templates"))} | train(
+        generator, tools, settings, arguments.output, _progress, begin=arguments.begin
+    )
     export_gguf(arguments.output, arguments.output / "nano.gguf")
     (arguments.output / "record.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     print(f"{arguments.output}: {record['parameters']:,} parameters, {record['seconds']} s")
     return 0
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.yaml")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _add_tool_tokens(arguments: argparse.Namespace) -> int:

@@ -27,6 +27,8 @@ _FACTS = re.compile(
     r"shak\w*|around|am|pm)\b|\d+(?:[.:]\d+)*",
     re.IGNORECASE,
 )
+#: Capitalised words inside a sentence.
+_NAMES = re.compile(r"(?<!^)\b(?!I\b|AM\b|PM\b)[A-Z]\w*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -40,16 +42,18 @@ def claims_an_act(text: str) -> bool:
     return _CLAIMS.search(text) is not None
 
 
-def tells_the_same(text: str, results: Sequence[ToolResult]) -> bool:
-    """Whether a text has the same numbers, directions, gestures and negations as what the results say, in any order.
+def tells_the_same(text: str, result: ToolResult) -> bool:
+    """Whether a text has the same numbers, directions, gestures, names and negations as what a result says.
 
     It errs on the side of no: what is told in other words than these is taken for something else.
     """
-    return _facts(text) == _facts(compose(results).text)
+    return _facts(text) == _facts(result.speech)
 
 
-def _facts(text: str) -> set[str]:
-    return {match[0].lower().replace("’", "'") for match in _FACTS.finditer(numbers.digits(text))}
+def _facts(text: str) -> list[str]:
+    plain = numbers.digits(text)
+    names = [match[0] for sentence in sentences(plain) for match in _NAMES.finditer(sentence)]
+    return sorted([*(match[0].lower().replace("’", "'") for match in _FACTS.finditer(plain)), *names])
 
 
 def sentences(text: str) -> list[str]:

@@ -42,7 +42,7 @@ class Cascade:
             return _by(guessed if guessed.confidence >= self._sure else third)
         if third.confidence >= self._sure and (guessed.calls or guessed.confidence <= self._doubt):
             return _by(third)
-        return _by(replace(third, calls=(), confidence=1.0 - third.confidence))
+        return _by(replace(third, calls=(), confidence=1.0 - third.confidence) if guessed.calls else guessed)
 
 
 def _by(decision: ToolDecision) -> ToolDecision:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ class Head:
                     file["bias"].astype(np.float32),
                     int(file["buckets"]),
                 )
-        except (OSError, KeyError, ValueError) as exc:
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as exc:
             raise ConfigurationError(f"{path} holds no classifier; make it with lfm-voice train-classifier") from exc
 
     def save(self, path: Path) -> None:
@@ -166,12 +167,14 @@ class ClassifierDetector:
             if self._patterns.amount.fullmatch(text) and calls and "degrees" in self._properties(calls[-1].name):
                 calls[-1] = replace(calls[-1], arguments={"degrees": self._slots.degrees(text)})
                 correcting = False
-            elif guess.tool in self._schemas and guess.tool_probability >= self._threshold:
+            elif guess.label != NONE and guess.tool in self._schemas and guess.tool_probability >= self._threshold:
                 if correcting and calls:
                     calls.pop()
                 calls.append(self._call(guess.tool, text))
                 correcting = False
                 sureness.append(guess.tool_probability)
+        if not calls:
+            return ToolDecision((), self.name, 1.0 - whole.probability)
         return ToolDecision(tuple(calls), self.name, min(sureness))
 
     def _guesses(self, texts: Sequence[str]) -> list[_Guess]:

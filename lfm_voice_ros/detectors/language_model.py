@@ -41,7 +41,7 @@ class LanguageModelDetector:
         self._grammar = call_grammar(tools) if style == "llm" and model.keeps_to_grammars else ""
 
     def detect(self, text: str) -> ToolDecision:
-        """Give the calls that the model writes; calls of unknown tools or with unfit arguments are left out.
+        """Give the calls that the model writes; none where one of them is malformed, unknown or unfit.
 
         Raises ResourceError when the model fails; no text makes it raise.
         """
@@ -53,8 +53,10 @@ class LanguageModelDetector:
         written = completion.text
         if completion.finished and self._style == "llm" and prompts.TOOL_CALL_START in written:
             written += prompts.TOOL_CALL_END  # it is what the model stopped at
-        _, calls, _ = parse(SYNTAXES[self._style], written, self._tools)
-        return ToolDecision(tuple(filter(self._fits, calls)), self.name, completion.confidence)
+        _, calls, problems = parse(SYNTAXES[self._style], written, self._tools)
+        # Half of what was asked for would surprise more than nothing.
+        usable = not problems and all(map(self._fits, calls))
+        return ToolDecision(calls if usable else (), self.name, completion.confidence if usable else 0.0)
 
     def summarize(self, text: str, results: Sequence[ToolResult]) -> str:
         """Give a sentence, in the model's words, that tells the results of the calls that ``text`` asked for.
@@ -62,7 +64,8 @@ class LanguageModelDetector:
         It is the model's: check it with core/grounding.py before it is spoken. Raises ResourceError.
         """
         calls = write_calls(result.call for result in results)
-        response = json.dumps([_as_json(result) for result in results])
+        told = [_as_json(result) for result in results]
+        response = json.dumps(told[0] if len(told) == 1 else told)
         messages = [
             *self._messages(asked(text)),
             ChatMessage("assistant", f"{prompts.TOOL_CALL_START}{calls}{prompts.TOOL_CALL_END}"),

@@ -38,7 +38,7 @@ class Slots:
         self._vague = re.compile(
             "|".join(rf"(?<!\w)(?:{expression.pattern})(?!\w)" for expression, _ in patterns.amounts), re.IGNORECASE
         )
-        self._place = re.compile(rf"\b(?:in|at|for)\s+(?:the city of )?(?P<place>{patterns.place})", re.IGNORECASE)
+        self._place = re.compile(rf"\bin\s+(?:the city of )?(?P<place>{patterns.place})", re.IGNORECASE)
 
     def degrees(self, text: str) -> float | None:
         """Give the degrees of an amount, "about 10 degrees" or "a bit"; None for another wording."""
@@ -60,8 +60,8 @@ class Slots:
             found["degrees"] = degrees
         if "pan_degrees" in properties or "tilt_degrees" in properties:
             found.update((name, value) for name, value in _angles(text) if name in properties)
-        if "location" in properties and (place := self._place.search(text)):
-            found["location"] = place["place"].rstrip(" .,?!'-")
+        if "location" in properties and (places := [match["place"] for match in self._place.finditer(text)]):
+            found["location"] = places[-1].rstrip(" .,?!'-")
         return found
 
     def _amount(self, text: str) -> float | None:

@@ -47,7 +47,7 @@ class LiteEngine:
     ) -> None:
         """``model_failed`` is told why a model failed; small talk, or the tools themselves, then answer in its place.
 
-        ``tool_model`` may tell results in its own words; they are spoken only if they tell the same.
+        ``tool_model`` may tell a single result in its own words; they are spoken only if they tell the same.
         """
         self._small_talk = small_talk
         self._model_failed = model_failed
@@ -72,14 +72,14 @@ class LiteEngine:
 
     def _told(self, said: str, results: tuple[ToolResult, ...]) -> Reply:
         composed = compose(results)
-        if self._tool_model is None:
+        if self._tool_model is None or len(results) != 1:
             return composed
         try:
             text = self._tool_model.summarize(said, results)
         except ResourceError as exc:
             self._model_failed(str(exc))
             return composed
-        return Reply(text, "tools") if text and tells_the_same(text, results) else composed
+        return Reply(text, "tools") if text and tells_the_same(text, results[0]) else composed
 
     def heard(self, transcript: Transcript, reply: str) -> None:
         """Remember the turn as it was heard."""

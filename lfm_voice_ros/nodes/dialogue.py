@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from lfm_voice_ros.backends import load_synthesizer
-from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.core.errors import ResourceError, VoiceError
 from lfm_voice_ros.core.grounding import sentences
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.ports import DialogueEngine, Synthesizer
@@ -217,15 +217,16 @@ class Dialogue(VoiceNode[DialogueSettings]):
         except ResourceError as exc:
             self._synthesizer = None
             self.trouble("voice", f"replies are not spoken: {exc}")
+        language_model, tool_model = None, None
         try:
-            self._engine = LiteEngine(
-                self._small_talk,
-                _language_model(self.settings.language_model),
-                self._on_model_failure,
-                _tool_model(self.settings),
-            )
-        except ResourceError as exc:
+            language_model = _language_model(self.settings.language_model)
+        except VoiceError as exc:
             self._on_model_failure(str(exc))
+        try:
+            tool_model = _tool_model(self.settings)
+        except VoiceError as exc:
+            self.trouble("tool model", f"results are told in the tools' own words: {exc}", Level.WARN)
+        self._engine = LiteEngine(self._small_talk, language_model, self._on_model_failure, tool_model)
         self.health.value("engine", self._engine.name)
         self.well("loading")
 

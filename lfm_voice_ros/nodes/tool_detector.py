@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from lfm_voice_ros.assembly import load_detector, load_patterns
-from lfm_voice_ros.core.errors import ResourceError, VoiceError
+from lfm_voice_ros.core.errors import VoiceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.ports import Detector
 from lfm_voice_ros.core.resources import config_file
@@ -59,8 +59,7 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         try:
             self._detector = load_detector(settings, self._tools, self._patterns)
         except Exception as exc:  # whatever a model's library raises, the robot still understands keywords
-            reason = str(exc) if isinstance(exc, VoiceError) else f"{type(exc).__name__}: {exc}"
-            self.trouble("model", f"{wanted}: {reason}; going on with keywords", Level.WARN)
+            self.trouble("model", f"{wanted}: {_reason(exc)}; going on with keywords", Level.WARN)
             return
         self.health.value("detector", self._detector.name)
         self.well("model")
@@ -80,8 +79,10 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         detector = self._detector
         try:
             decision = detector.detect(text)
-        except ResourceError as exc:
-            self.trouble("detection", f"{detector.name}: {exc}; this sentence was left to keywords", Level.WARN)
+        except Exception as exc:  # whatever a model's library raises
+            self.trouble(
+                "detection", f"{detector.name}: {_reason(exc)}; this sentence was left to keywords", Level.WARN
+            )
             return self._keywords.detect(text)
         self.well("detection")
         return decision
@@ -90,6 +91,10 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         msg = decision_to_msg(decision, transcript.utterance_id, self.header())
         msg.speech_end = transcript.speech_end
         self._decisions.publish(msg)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, VoiceError) else f"{type(error).__name__}: {error}"
 
 
 def main() -> int:

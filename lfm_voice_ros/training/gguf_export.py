@@ -31,6 +31,8 @@ def export_gguf(folder: Path, out: Path, kind: str = "q8_0") -> None:
         raise ResourceError(f"{folder} holds no LFM2 text model: {exc}") from exc
     writer = gguf.GGUFWriter(out, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.LFM2])
     _write_parameters(writer, model.config, folder.name)
+    # The configuration's size can be one that the model rounds.
+    writer.add_feed_forward_length(model.model.layers[0].feed_forward.w1.out_features)
     writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[kind]])
     _write_tokenizer(writer, tokenizer, gguf)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LFM2, model.config.num_hidden_layers)
@@ -60,7 +62,6 @@ def _write_parameters(writer: Any, config: Any, name: str) -> None:
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     # A layer without attention is one without keys.
     writer.add_head_count_kv(

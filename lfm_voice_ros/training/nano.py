@@ -1,7 +1,8 @@
 """The nano tool model: an Lfm2ForCausalLM of a few million parameters, trained from scratch on generated sentences.
 
 It reads and writes exactly what LFM2-Tool does, and the other styles of detectors/prompts.py beside. Sentences of one
-style share the prefix with the tool list: they are packed behind one copy of it, each sees the prefix and itself only.
+style share the prefix with the tool list: they are packed behind one copy of it, and each sees the prefix and itself
+only (but for the short convolutions, which reach two tokens back across its beginning).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _CHAT_TEMPLATE = (
 )
 _STYLES: dict[Style, float] = {"llm": 0.64, "output_parsing": 0.12, "special_tokens": 0.12, "lora": 0.12}
 _FEWER_TOOLS = 0.2  # of the packs know only some of the tools: what isn't listed isn't called
-_SUMMARIES = 0.04  # of the examples tell a tool's result
+_SUMMARIES = 0.1  # of the calls of ``llm`` are followed by a result that is told
 _NOTHING = -100  # the label of what isn't learned
 
 
@@ -233,7 +234,7 @@ class Packer:
             *self._ids("<|im_start|>assistant\n"),
         ]
         written = answer(style, calls)
-        if style == "llm" and calls and self._random.random() < _SUMMARIES / 0.4:
+        if style == "llm" and calls and self._random.random() < _SUMMARIES:
             result, told = _result(calls[0], self._random)
             asked += [*self._ids(written), *self._end]
             response = f"{prompts.TOOL_RESPONSE_START}{json.dumps(result)}{prompts.TOOL_RESPONSE_END}"
@@ -249,7 +250,7 @@ class Packer:
 
 
 def _result(call: ToolCall, random: Random) -> tuple[dict[str, Any], str]:
-    """A result as the tool server gives it, and the sentence that says it."""
+    """A result, in the form in which it is fed back, and the sentence that says it."""
     degrees = random.choice((random.randint(1, 180), 5 * random.randint(1, 36)))
     side = {"pan_left": "left", "pan_right": "right", "tilt_up": "up", "tilt_down": "down"}.get(call.name)
     if random.random() < 0.15:
@@ -325,6 +326,7 @@ def train(
     return {
         "settings": asdict(settings),
         "parameters": sum(p.numel() for p in model.parameters()),
+        "begin": _record_of(begin),
         "loss": round(running, 4),
         "seconds": round(time.monotonic() - began),
         "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers")},
@@ -338,6 +340,12 @@ def _made(
     model = make_model(tokenizer, settings)
     add_tool_tokens(model, tokenizer)
     return tokenizer, model
+
+
+def _record_of(folder: Path | None) -> Any:
+    """The record of the run that a run began with, where there is one."""
+    path = folder / "record.json" if folder else None
+    return json.loads(path.read_text("utf-8")) if path and path.exists() else None
 
 
 def _loaded(folder: Path) -> tuple[Any, Any]:

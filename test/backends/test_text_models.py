@@ -138,7 +138,10 @@ def test_where_there_is_no_cuda_device_it_is_told() -> None:
 
 def test_the_record_of_the_shipped_models_tells_how_they_were_made() -> None:
     nano = json.loads(model_file("nano/record.json").read_text("utf-8"))
+    assert nano["parameters"] > 1e6
     assert nano["settings"]["steps"] >= 1000
+    assert nano["loss"] < 0.2
+    assert {"torch", "transformers", "tokenizers"} <= set(nano["versions"])
     assert json.loads(model_file("classifier/record.json").read_text("utf-8"))["sentences"] >= 10_000
 
 

@@ -12,6 +12,7 @@ import pytest
 import soxr
 from diagnostic_msgs.msg import DiagnosticArray
 from harness import NodeProcess, Probe
+from rcl_interfaces.srv import GetParameters
 
 from lfm_voice_ros.backends import load_transcriber
 from lfm_voice_ros.core.settings import TranscriberSettings
@@ -200,6 +201,8 @@ def test_a_reply_that_is_interrupted_before_it_begins_is_given_as_text_only(star
     talk.ready()
     talk.heard("u1", "hello")
     talk.probe.publish("interrupt", Interrupt(utterance_id="u1", reason="test"))
+    # Topics have no order among one another: an answer says that the node has taken what came before.
+    talk.probe.call("dialogue/get_parameters", GetParameters, GetParameters.Request(names=["voice"]))
     talk.probe.publish("tool_decision", ToolDecision(utterance_id="u1"))
 
     assert talk.reply("u1").text

@@ -70,7 +70,9 @@ def test_a_call_by_the_classifier_alone_counts_when_it_is_sure(sure: float, expe
 def test_a_call_by_the_bigger_one_alone_counts_when_it_is_sure_and_the_classifier_in_doubt(
     classifier_sure: float, llm_sure: float, expected: Calls
 ) -> None:
-    assert list(Trio([], [], [NOD], classifier_sure, llm_sure).decide().calls) == expected
+    decision = Trio([], [], [NOD], classifier_sure, llm_sure).decide()
+    assert list(decision.calls) == expected
+    assert decision.detector == ("auto: llm" if expected else "auto: classifier")
 
 
 @pytest.mark.parametrize(("llm_sure", "expected"), [(0.95, [NOD]), (0.8, [])])

@@ -91,6 +91,7 @@ def test_a_label_becomes_a_call_with_the_arguments_that_were_said(
         ("go left ten and, no, twenty degrees", [("pan_left", {"degrees": 20})]),
         ("go left and right, never mind", []),
         ("go left and sing", [("pan_left", {})]),
+        ("sing and dance", []),
     ],
 )
 def test_several_are_read_clause_by_clause(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:

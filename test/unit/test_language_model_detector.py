@@ -74,9 +74,10 @@ def test_unknown_tools_and_unfit_arguments_never_come_out(written: str) -> None:
     assert calls("llm", f"<|tool_call_start|>{written}<|tool_call_end|>") == []
 
 
-def test_the_fit_ones_of_several_calls_are_kept() -> None:
-    written = "<|tool_call_start|>[stop_motors(), nod(), pan_left(degrees=999)]<|tool_call_end|>"
-    assert calls("llm", written) == [("nod", {})]
+@pytest.mark.parametrize("unfit", ["stop_motors()", "pan_left(degrees=999)"])
+def test_of_several_calls_none_counts_when_one_is_unfit(unfit: str) -> None:
+    assert calls("llm", f"<|tool_call_start|>[nod(), {unfit}]<|tool_call_end|>") == []
+    assert calls("llm", "<|tool_call_start|>[nod(), pan_left(degrees=9)]<|tool_call_end|>") != []
 
 
 @given(st.text(max_size=300), st.sampled_from(["llm", "output_parsing", "special_tokens", "lora"]))
@@ -164,5 +165,5 @@ def test_results_are_fed_back_for_a_spoken_summary() -> None:
     assert call.content == "<|tool_call_start|>[pan_left(degrees=30)]<|tool_call_end|>"
     assert response.role == "tool"
     assert response.content == (
-        '<|tool_response_start|>[{"tool": "pan_left", "status": "done", "moved_degrees": 30}]<|tool_response_end|>'
+        '<|tool_response_start|>{"tool": "pan_left", "status": "done", "moved_degrees": 30}<|tool_response_end|>'
     )

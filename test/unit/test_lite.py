@@ -137,11 +137,18 @@ def test_a_tool_model_may_tell_results_in_its_own_words(small_talk: SmallTalk) -
         "I could not turn 30 degrees to the left.",
         "I turned 30 degrees to the left and nodded.",
         "I turned 30 degrees to the left. It is 5:30.",
+        "I turned 30 degrees to the left in Paris.",
+        "I turned left 30 degrees and left again.",
     ],
 )
 def test_words_of_a_tool_model_that_tell_something_else_are_not_spoken(small_talk: SmallTalk, text: str) -> None:
     engine = LiteEngine(small_talk, tool_model=ScriptedToolModel(text))
     assert engine.reply(Transcript("look left"), (LEFT,)).text == "Looking left, thirty degrees."
+
+
+def test_several_results_are_told_by_the_tools_themselves(small_talk: SmallTalk) -> None:
+    engine = LiteEngine(small_talk, tool_model=ScriptedToolModel("I turned 30 degrees left and 30 degrees left."))
+    assert engine.reply(Transcript("look left"), (LEFT, LEFT)).text == " ".join(["Looking left, thirty degrees."] * 2)
 
 
 def test_a_failing_tool_model_leaves_the_tools_own_words_and_says_why(small_talk: SmallTalk) -> None:
