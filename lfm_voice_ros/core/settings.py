@@ -155,13 +155,13 @@ class ToolDetectorSettings:
         0.5, "probability below which the classifier leaves a sentence alone", minimum=0.0, maximum=1.0
     )
     auto_sure: float = setting(
-        0.9,
+        0.95,
         "auto: probability from which the classifier or the language model is believed alone",
         minimum=0.0,
         maximum=1.0,
     )
     auto_doubt: float = setting(
-        0.7,
+        0.6,
         "auto: the classifier's probability that no tool is meant above which the language model's calls don't count",
         minimum=0.0,
         maximum=1.0,

@@ -7,6 +7,7 @@ its calls beside what it says, as LFM2-Audio can be made to. What it wrote is re
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from lfm_voice_ros.detectors.prompts import Style
 LONGEST_TEXT = 600  # characters; nobody says more in the 20 s that an utterance has at most
 _MAX_TOKENS = 120  # a list of eight calls
 _SUMMARY_TOKENS = 60
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 #: What a model could take for the end of the person's turn or for a call.
 _MARKS = re.compile(r"<\|[^|>]{0,40}\|>|</?tool>", re.IGNORECASE)
 
@@ -55,7 +57,7 @@ class LanguageModelDetector:
             written += prompts.TOOL_CALL_END  # it is what the model stopped at
         _, calls, problems = parse(SYNTAXES[self._style], written, self._tools)
         # Half of what was asked for would surprise more than nothing.
-        usable = not problems and all(map(self._fits, calls))
+        usable = not problems and all(self._fits(call) and was_said(call, said) for call in calls)
         return ToolDecision(calls if usable else (), self.name, completion.confidence if usable else 0.0)
 
     def summarize(self, text: str, results: Sequence[ToolResult]) -> str:
@@ -78,6 +80,22 @@ class LanguageModelDetector:
 
     def _fits(self, call: ToolCall) -> bool:
         return argument_problem(self._tools[call.name].parameters, call) is None
+
+
+def was_said(call: ToolCall, text: str) -> bool:
+    """Whether a call's texts, and its numbers where ``text`` has any, were said: a model may not make them up.
+
+    ``text`` has its numbers in digits. Signs don't count ("20 to the right" is -20), nor do lists and objects.
+    """
+    words = text.casefold()
+    spoken = [float(number) for number in _NUMBER.findall(text)]
+    for value in call.arguments.values():
+        if isinstance(value, str) and value.casefold() not in words:
+            return False
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and spoken and not any(math.isclose(abs(value), number) for number in (*spoken, 0.0)):
+            return False
+    return True
 
 
 def asked(text: str) -> str:

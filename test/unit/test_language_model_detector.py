@@ -19,13 +19,16 @@ TOOLS = [
     ToolSpec(
         "pan_left", "Turn left.", {"type": "object", "properties": {"degrees": DEGREES}, "additionalProperties": False}
     ),
+    ToolSpec("get_time", "Tell the time.", {"type": "object", "properties": {"location": {"type": "string"}}}),
     ToolSpec("nod", "Nod.", {"type": "object", "properties": {}, "additionalProperties": False}),
 ]
 
 
-def calls(style: Style, written: str, *, finished: bool = True) -> list[tuple[str, dict[str, Json]]]:
+def calls(
+    style: Style, written: str, said: str = "please", *, finished: bool = True
+) -> list[tuple[str, dict[str, Json]]]:
     detector = LanguageModelDetector(style, ScriptedTextModel({}, otherwise=written, finished=finished), TOOLS)
-    return [(call.name, dict(call.arguments)) for call in detector.detect("please").calls]
+    return [(call.name, dict(call.arguments)) for call in detector.detect(said).calls]
 
 
 LEFT = [("pan_left", {"degrees": 30})]
@@ -80,6 +83,21 @@ def test_of_several_calls_none_counts_when_one_is_unfit(unfit: str) -> None:
     assert calls("llm", "<|tool_call_start|>[nod(), pan_left(degrees=9)]<|tool_call_end|>") != []
 
 
+@pytest.mark.parametrize(
+    ("said", "written", "counts"),
+    [
+        ("thirty to the left", "pan_left(degrees=30)", True),
+        ("thirty to the left", "pan_left(degrees=40)", False),
+        ("a bit to the left", "pan_left(degrees=10)", True),
+        ("left by twelve and a half", "pan_left(degrees=12.5)", True),
+        ("the time in new york please", 'get_time(location="New York")', True),
+        ("the time in Tokyo please", 'get_time(location="Manila")', False),
+    ],
+)
+def test_what_a_model_calls_with_must_have_been_said(said: str, written: str, counts: bool) -> None:
+    assert bool(calls("llm", f"<|tool_call_start|>[{written}]<|tool_call_end|>", said)) is counts
+
+
 @given(st.text(max_size=300), st.sampled_from(["llm", "output_parsing", "special_tokens", "lora"]))
 def test_whatever_is_said_and_written_only_registered_tools_with_fit_arguments_come_out(
     text: str, style: Style
@@ -88,8 +106,7 @@ def test_whatever_is_said_and_written_only_registered_tools_with_fit_arguments_c
         {}, otherwise=f"{text}<|tool_call_start|>[{text}]<|tool_call_end|>ACTION:{text}<tool>{text}"
     )
     for call in LanguageModelDetector(style, model, TOOLS).detect(text).calls:
-        assert call.name in {"pan_left", "nod"}
-        assert set(call.arguments) <= {"degrees"}
+        assert call.name in {"pan_left", "nod", "get_time"}
 
 
 def test_the_prompt_of_llm_is_that_of_lfm2_tool() -> None:
@@ -108,7 +125,7 @@ def test_other_models_are_told_how_to_write_and_which_actions_there_are(style: S
     model = ScriptedTextModel({})
     LanguageModelDetector(style, model, TOOLS).detect("Look left.")
     told = model.asked[0][0].content
-    assert "pan_left(degrees), nod()" in told
+    assert "pan_left(degrees), get_time(location), nod()" in told
     assert {"output_parsing": "ACTION:", "special_tokens": "<|tool_name|>", "lora": "<tool>"}[style] in told
 
 
