@@ -11,15 +11,17 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 #: A signal that comes while the modules are being imported ends the program at once, without a traceback.
+#: A process that the program starts anew (multiprocessing) reads this file too, and must not run it.
 PROGRAM = """#!{python}
 import signal
 import sys
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from {module} import {function}
+    from {module} import {function}
 
-sys.exit({function}())
+    sys.exit({function}())
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -239,3 +240,12 @@ def test_a_model_that_is_missing_ends_the_evaluation_in_one_sentence(
     command = ["evaluate", "--detector", "llm", "--corpus", str(path), "--set", "model=/nowhere/x.gguf"]
     assert cli.main(command) == 2
     assert "/nowhere/x.gguf can't be read" in capsys.readouterr().err
+
+
+def test_the_installed_program_measures_each_detector_once(tmp_path: Path) -> None:
+    path = write(tmp_path, {"text": "Look left.", "calls": [{"name": "pan_left"}]})
+    program = shutil.which("lfm-voice")
+    assert program is not None
+    command = [program, "evaluate", "--detector", "keywords", "--corpus", str(path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout.count("keywords")) == (0, 1)
