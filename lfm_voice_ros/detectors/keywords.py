@@ -24,6 +24,10 @@ _MOST_CALLS = 20  # more in one utterance is noise
 _LONGEST_SPAN = 3  # clauses that one pattern may reach over
 _TOWARDS = re.compile(r"(?:over |back )?(?:to|towards?)\b", re.IGNORECASE)
 _SAID_TWICE_DONE_ONCE = frozenset({"stop", "center", "look_at", "get_head_position", "get_time", "get_date"})
+_OTHERS = re.compile(
+    r"(?:i|my|our|anyone|anybody|someone|somebody)\b",
+    re.IGNORECASE,
+)
 
 
 class KeywordDetector:
@@ -123,7 +127,8 @@ class KeywordDetector:
         # "look up and down the street": what seemed to be a command was half of something else.
         if (direction := self._file.direction.match(text)) and text[direction.end() :].startswith(" "):
             turn.drop_sentence()
-        if "before" in _words(clause.joint):
+        # "before you cross the road" is advice for people; "before I start" only says when.
+        if "before" in _words(clause.joint) and not _OTHERS.match(text):
             turn.drop_sentence()
             turn.poisoned = True
 

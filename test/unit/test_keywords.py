@@ -418,3 +418,32 @@ def test_an_amount_that_nobody_knows_is_left_out(tmp_path: Path) -> None:
     path.write_text(SHIPPED.read_text("utf-8") + own, "utf-8")
 
     assert KeywordDetector.from_file(path).detect("Swing left a smidgeon.").calls == (ToolCall("pan_left"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Pan left 12.5 degrees for the calibration run.", [("pan_left", {"degrees": 12.5})]),
+        ("Hold still for a second while I clean your lens.", [("stop", {})]),
+        ("Give me a little nod before I start playing.", [("nod", {})]),
+        ("Could you turn a bit to the left so the board is in frame?", [("pan_left", {"degrees": 10})]),
+        ("For the camera, please look up seventeen degrees.", [("tilt_up", {"degrees": 17})]),
+        ("Let's begin: look left, then right, then nod.", [("pan_left", {}), ("pan_right", {}), ("nod", {})]),
+        ("Please tell our guest what the date is today.", [("get_date", {})]),
+    ],
+)
+def test_what_for_and_when_may_be_said_beside_a_command(text: str, expected: list[tuple[str, dict[str, Json]]]) -> None:
+    assert calls(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Look left before you cross the road.",
+        "Turn right for the airport.",
+        "Look up for the word of the day.",
+        "While I look left he looks right.",
+    ],
+)
+def test_what_only_sounds_like_a_purpose_makes_no_command(text: str) -> None:
+    assert calls(text) == []
