@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -11,9 +10,6 @@ import soxr
 
 from lfm_voice_ros.backends.piper import Piper
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
-
-# A model that isn't here is not waited for; read when the libraries are imported.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ TURNS = [("Hello.", "Hello! Nice to meet you.")]
 
 def installed() -> Any:
     """The library, or a skip with the reason."""
-    return pytest.importorskip("xllamacpp", reason="xllamacpp is not installed (scripts/setup --extra language-model)")
+    return pytest.importorskip("xllamacpp", reason="xllamacpp is not installed (scripts/setup)")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_truncated_gguf_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_package_says_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(ResourceError, match="run scripts/setup --extra language-model"):
+    with pytest.raises(ResourceError, match="run scripts/setup"):
         LanguageModel(Path("any.gguf"))
 
 
