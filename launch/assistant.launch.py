@@ -14,11 +14,18 @@ from launch_ros.actions import Node, PushRosNamespace
 
 NODES = ("audio_capture", "transcriber", "tool_detector", "tool_server", "pan_tilt", "dialogue", "audio_player")
 
+#: What tools_model stands for when the dialogue's own model writes the calls.
+OWN_TEXT = "dialogue"
+
 #: Launch argument: the parameter that it sets, as (node, parameter). Empty leaves the parameter file's value.
 PARAMETERS = {
     "tools": ("tool_detector", "detector"),
     "tools_model": ("tool_detector", "model"),
+    "transcriber": ("transcriber", "backend"),
     "dialogue": ("dialogue", "engine"),
+    "dialogue_model": ("dialogue", "model"),
+    "grounding": ("dialogue", "grounding"),
+    "tts": ("dialogue", "synthesizer"),
     "audio_source": ("audio_capture", "source"),
     "audio_sink": ("audio_player", "sink"),
 }
@@ -40,13 +47,38 @@ def generate_launch_description() -> LaunchDescription:
                 "tools_model",
                 default_value="",
                 description="The language model of llm, auto, output_parsing, special_tokens and lora: bundled, a GGUF "
-                "file, a folder, or a name such as LiquidAI/LFM2-1.2B-Tool. Empty: as in the parameter file.",
+                "file, a folder, a name such as LiquidAI/LFM2-1.2B-Tool, or dialogue (LFM2-Audio's own text, with "
+                "dialogue:=lfm2_audio). Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "transcriber",
+                default_value="",
+                description="What recognizes speech: faster_whisper, openai_whisper or lfm2_audio. "
+                "Empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
                 "dialogue",
                 default_value="",
-                description="What makes the replies: lite (composed from tool results, spoken by Piper). "
+                description="What makes the replies: lite (composed from tool results, spoken by Piper), lfm2_audio "
+                "(speech to speech; scripts/setup --lfm), or auto (lfm2_audio where it can be loaded). "
                 "Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "dialogue_model",
+                default_value="",
+                description="The LFM2-Audio model: a folder, or a name such as LiquidAI/LFM2.5-Audio-1.5B. "
+                "Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "grounding",
+                default_value="",
+                description="What LFM2-Audio says after tool calls: forced (the results and nothing else), prefill or "
+                "context (for comparison). Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "tts",
+                default_value="",
+                description="What speaks for the lite engine: piper or lfm2_audio. Empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
                 "audio_source",
@@ -91,6 +123,8 @@ def _nodes(context: LaunchContext) -> list:
     chosen = {
         target: value(argument) for argument, target in PARAMETERS.items() if value(argument)
     }  # (node, parameter): value
+    if value("tools_model") == OWN_TEXT:
+        chosen["dialogue", "calls"] = value("tools")
     names = list(NODES) + (["pan_tilt_sim"] if value("head") == "sim" else [])
     if value("composed") == "true":
         nodes = [

@@ -1,22 +1,27 @@
-"""Puts detectors together with the models that they need."""
+"""Puts detectors and dialogue engines together with the models that they need."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lfm_voice_ros.core.errors import ConfigurationError
-from lfm_voice_ros.core.ports import Detector, TextModel
+from lfm_voice_ros.backends import load_synthesizer
+from lfm_voice_ros.core.errors import ConfigurationError, ResourceError, VoiceError
+from lfm_voice_ros.core.health import Level
+from lfm_voice_ros.core.ports import Detector, DialogueEngine, Synthesizer, TextModel
+from lfm_voice_ros.core.prompts import Style
 from lfm_voice_ros.core.resources import config_file, model_file
-from lfm_voice_ros.core.settings import ToolDetectorSettings
+from lfm_voice_ros.core.settings import DialogueSettings, ToolDetectorSettings
 from lfm_voice_ros.core.types import ToolSpec
 from lfm_voice_ros.detectors import pattern_file
 from lfm_voice_ros.detectors.keywords import KeywordDetector
 from lfm_voice_ros.detectors.pattern_file import PatternFile
-from lfm_voice_ros.detectors.prompts import Style
 
 #: The name of the model that comes with the package.
 BUNDLED = "bundled"
+
+#: Told of a condition, and what it is, with its level.
+Tell = Callable[[str, str, Level], None]
 
 
 def load_patterns(settings: ToolDetectorSettings, tools: Sequence[ToolSpec]) -> PatternFile:
@@ -89,3 +94,67 @@ def _load_language_model(style: Style, settings: ToolDetectorSettings, tools: Se
 
     model = load_text_model(settings.model, settings.runtime, settings.device, settings.threads)
     return LanguageModelDetector(style, model, tools)
+
+
+def load_lfm2_audio(settings: DialogueSettings, tools: Sequence[ToolSpec], tell: Tell) -> DialogueEngine:
+    """Load LFM2-Audio and answer a turn that nobody hears; takes seconds, and minutes where it is downloaded.
+
+    Progress is told as "loading", what works more slowly than it could as "speed". Raises ResourceError, with what to
+    do, when the library, the model or the device is missing or broken.
+    """
+    try:
+        from lfm_voice_ros.dialogue.lfm2_audio import Lfm2AudioEngine
+        from lfm_voice_ros.lfm2_audio.checkpoint import Source, load_shared
+    except ImportError as exc:
+        raise ResourceError("liquid-audio is not installed; run scripts/setup --lfm") from exc
+    source = Source(settings.model, settings.revision, settings.device, settings.dtype, settings.detokenizer)
+    model = load_shared(source, lambda text: tell("loading", text, Level.WARN))
+    engine = Lfm2AudioEngine(model, settings, tools, lambda why: tell("speed", why, Level.WARN))
+    tell("loading", "warming up", Level.WARN)
+    try:
+        engine.warm_up()
+    except Exception:
+        engine.close()
+        raise
+    return engine
+
+
+def load_lite(settings: DialogueSettings, tools: Sequence[ToolSpec], tell: Tell) -> DialogueEngine:
+    """Make the lite engine with its voice and its models; takes about a second.
+
+    What is missing is told, as "voice", "engine" or "tool model", and done without. Raises ConfigurationError.
+    """
+    from lfm_voice_ros.dialogue.lite import LiteEngine
+    from lfm_voice_ros.dialogue.small_talk import SmallTalk
+    from lfm_voice_ros.dialogue.spoken import SpokenEngine
+
+    synthesizer: Synthesizer | None = None
+    try:
+        synthesizer = load_synthesizer(settings.synthesizer, settings.voice, dialogue=settings)
+        # The first sentence of a fresh model takes several times as long as the next.
+        list(synthesizer.synthesize("Ready."))
+    except ResourceError as exc:
+        synthesizer = None
+        tell("voice", f"replies are not spoken: {exc}", Level.ERROR)
+
+    def small_talk_only(reason: str) -> None:
+        tell("engine", f"small talk comes from the short list: {reason}", Level.WARN)
+
+    language_model, tool_model = None, None
+    try:
+        if settings.language_model:
+            from lfm_voice_ros.backends.language_model import LanguageModel
+
+            language_model = LanguageModel(Path(settings.language_model))
+    except VoiceError as exc:
+        small_talk_only(str(exc))
+    try:
+        if settings.tool_replies == "model":
+            from lfm_voice_ros.detectors.language_model import LanguageModelDetector
+
+            tool_model = LanguageModelDetector("llm", load_text_model(settings.tool_model, "auto", "auto", 2), tools)
+    except VoiceError as exc:
+        tell("tool model", f"results are told in the tools' own words: {exc}", Level.WARN)
+    small_talk = SmallTalk.from_file(config_file("small_talk.yaml"))
+    engine = LiteEngine(small_talk, language_model, small_talk_only, tool_model)
+    return SpokenEngine(engine, synthesizer, lambda reason: tell("voice", reason, Level.ERROR))

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lfm_voice_ros.commands import evaluate, training
+from lfm_voice_ros.commands import evaluate, replies, training
 from lfm_voice_ros.core.errors import VoiceError
 from lfm_voice_ros.demo import options
 
@@ -56,5 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     devices = commands.add_parser("devices", help="list the microphones and loudspeakers")
     devices.set_defaults(run=_devices)
     evaluate.add_to(commands)
+    replies.add_to(commands)
     training.add_to(commands)
     return parser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lfm_voice_ros.core.errors import ConfigurationError
 from lfm_voice_ros.core.ports import Synthesizer, Transcriber
-from lfm_voice_ros.core.settings import TranscriberSettings
+from lfm_voice_ros.core.settings import DialogueSettings, TranscriberSettings
 
 
 def load_transcriber(settings: TranscriberSettings) -> Transcriber:
@@ -12,6 +12,10 @@ def load_transcriber(settings: TranscriberSettings) -> Transcriber:
 
     Raises ResourceError, with what to do, when the library or the model is missing or broken.
     """
+    if settings.backend == "lfm2_audio":
+        from lfm_voice_ros.backends.lfm2_audio_transcriber import Lfm2AudioTranscriber
+
+        return Lfm2AudioTranscriber(settings)
     if settings.backend == "openai_whisper":
         from lfm_voice_ros.backends.openai_whisper import OpenAIWhisper
 
@@ -21,13 +25,20 @@ def load_transcriber(settings: TranscriberSettings) -> Transcriber:
     return FasterWhisper(settings)
 
 
-def load_synthesizer(name: str, voice: str, steady: bool = False) -> Synthesizer:
+def load_synthesizer(
+    name: str, voice: str, steady: bool = False, dialogue: DialogueSettings | None = None
+) -> Synthesizer:
     """Load the text to speech ``name`` with ``voice``; takes about a second. ``steady``: see Piper.
 
-    Raises ConfigurationError for a name that there isn't, ResourceError when the library or the voice is missing.
+    ``dialogue`` says which LFM2-Audio is meant, and with which speaker. Raises ConfigurationError for a name that there
+    isn't, ResourceError when the library, the voice or the model is missing.
     """
-    if name != "piper":
-        raise ConfigurationError(f"there is no synthesizer '{name}'; there is: piper")
-    from lfm_voice_ros.backends.piper import Piper
+    if name == "piper":
+        from lfm_voice_ros.backends.piper import Piper
 
-    return Piper(voice, steady)
+        return Piper(voice, steady)
+    if name == "lfm2_audio":
+        from lfm_voice_ros.backends.lfm2_audio_voice import Lfm2AudioVoice
+
+        return Lfm2AudioVoice(dialogue or DialogueSettings())
+    raise ConfigurationError(f"there is no synthesizer '{name}'; there are: piper, lfm2_audio")

@@ -27,6 +27,8 @@ _FACTS = re.compile(
     r"shak\w*|around|am|pm)\b|\d+(?:[.:]\d+)*",
     re.IGNORECASE,
 )
+#: Those of them that say no.
+_NEGATIONS = frozenset({"not", "no", "never", "can't", "cant", "cannot", "could", "fail", "failed", "fails", "unable"})
 #: Capitalised words inside a sentence.
 _NAMES = re.compile(r"(?<!^)\b(?!I\b|AM\b|PM\b)[A-Z]\w*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -48,6 +50,22 @@ def tells_the_same(text: str, result: ToolResult) -> bool:
     It errs on the side of no: what is told in other words than these is taken for something else.
     """
     return _facts(text) == _facts(result.speech)
+
+
+def contradicts(text: str, result: ToolResult) -> bool:
+    """Whether a text says something else than a result does: another direction or number, or a yes for a no.
+
+    It errs on the side of no: a text that doesn't speak of the result contradicts nothing.
+    """
+    told, true = _words_of_fact(numbers.digits(text)), _words_of_fact(numbers.digits(result.speech))
+    denies, denied = told & _NEGATIONS, true & _NEGATIONS
+    if denied and not denies:
+        return claims_an_act(text)
+    return bool(denies and not denied) or bool(told - true - _NEGATIONS)
+
+
+def _words_of_fact(text: str) -> set[str]:
+    return {match[0].lower().replace("’", "'") for match in _FACTS.finditer(text)}
 
 
 def _facts(text: str) -> list[str]:

@@ -38,7 +38,7 @@ class PlaybackReport:
     age: float  # s ago that the state was reached
     heard: float  # s of the reply that have left the speaker
     queued: float  # s that wait to be played
-    text: str  # the sentences that were begun
+    text: str  # the words that were begun
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Chunk:
     last: bool
     samples: Samples
     sample_rate: int  # Hz
-    text: str = ""  # the sentence that begins here
+    text: str = ""  # the words that begin here
 
 
 class ReplySink(AudioSink, Protocol):
@@ -149,7 +149,7 @@ class _Reply:
         return sum(chunk.samples.size for chunk in self.chunks) / self.sample_rate if self.chunks else 0.0
 
     def text_until(self, heard: float) -> str:
-        """The sentences that begin before ``heard`` seconds."""
+        """The words that begin before ``heard`` seconds."""
         begun: list[str] = []
         at = 0.0
         for chunk in self.chunks:
@@ -211,9 +211,9 @@ class Player:
         reply.newest = self._clock()
         if chunk.samples.size and reply.chunks and chunk.sample_rate != reply.sample_rate:
             self.dropped["rate changed"] += 1
-        elif chunk.samples.size:
+        elif chunk.samples.size or chunk.text:
             reply.chunks.append(chunk)
-            if reply.begun:
+            if reply.begun and chunk.samples.size:
                 self._sink.write(chunk.samples, chunk.sample_rate)
         if reply.begun and reply.complete:
             self._sink.finish()

@@ -13,11 +13,14 @@ from lfm_voice_ros.core.types import (
     Completion,
     Embeddings,
     HeadMove,
+    Question,
     Reply,
     Samples,
+    ToolCall,
     ToolDecision,
     ToolResult,
     Transcript,
+    Utterance,
 )
 
 #: Seconds on a clock that never jumps.
@@ -96,8 +99,8 @@ class Synthesizer(Protocol):
         """Take one sentence; give its sound in pieces, as they are made. Raises ResourceError."""
 
 
-class DialogueEngine(Protocol):
-    """Makes the reply to a turn."""
+class TextEngine(Protocol):
+    """Makes the text of the reply to a turn."""
 
     name: str
 
@@ -106,6 +109,53 @@ class DialogueEngine(Protocol):
 
     def heard(self, transcript: Transcript, reply: str) -> None:
         """Remember a turn: what the person said, and the part of the reply that was really heard."""
+
+
+class SpeechOut(Protocol):
+    """Where an engine speaks. May be called from any one thread at a time."""
+
+    def canceled(self) -> bool:
+        """Whether the reply was interrupted; nothing that is said after that is heard."""
+
+    def reply(self, reply: Reply) -> None:
+        """The text of the reply is known. Called once a reply, before or while it is spoken."""
+
+    def say(self, words: str, samples: Samples) -> None:
+        """The next piece of the reply: words that begin here, its sound at the engine's rate, or one of the two."""
+
+
+class DialogueEngine(Protocol):
+    """Answers turns in speech.
+
+    A turn is heard by :meth:`listen` as soon as the person has ended, and then either answered or forgotten; after an
+    answer :meth:`heard` says how much of it reached the person.
+    """
+
+    name: str
+    sample_rate: int  # Hz, of what it says; 0 where it has no voice
+    hears: bool  # whether it wants the sound of what the person said; where not, listen() is not called
+
+    def listen(self, utterance: Utterance) -> tuple[ToolCall, ...] | None:
+        """Take what the person said, while others still find out what it means.
+
+        Gives the tool calls that the engine's own model asks for; None where it leaves that to others. Raises
+        ResourceError when its model fails, AudioError when it can't hear this sound: the turn may be answered even so.
+        """
+
+    def answer(self, question: Question, out: SpeechOut) -> None:
+        """Speak the reply; returns when all of it was said, or soon after it was canceled. Raises ResourceError."""
+
+    def heard(self, question: Question, seconds: float | None, words: str) -> None:
+        """So much of the reply was really heard: ``seconds`` of its sound (None: all), with these ``words``."""
+
+    def forget(self, utterance_id: str) -> None:
+        """The turn will not be answered: there were no words in it."""
+
+    def rest(self, waiting: Callable[[], bool]) -> None:
+        """Do what can be done later, as long as nobody is ``waiting``."""
+
+    def close(self) -> None:
+        """End its threads within half a second. Safe to call twice; may be called while another method runs."""
 
 
 class AudioSource(Protocol):

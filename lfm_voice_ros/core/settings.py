@@ -14,6 +14,9 @@ from lfm_voice_ros.core.errors import ConfigurationError
 
 Settings = TypeVar("Settings")
 
+#: The model that stands for "the dialogue model's own text" in ToolDetectorSettings.model.
+OWN_TEXT = "dialogue"
+
 #: The ways of finding a tool call.
 DETECTORS = ("keywords", "classifier", "llm", "auto", "output_parsing", "special_tokens", "lora")
 
@@ -96,9 +99,15 @@ class AudioCaptureSettings:
 class TranscriberSettings:
     """Which Whisper runs and what it refuses."""
 
-    backend: str = setting("faster_whisper", "which library runs Whisper", choices=("faster_whisper", "openai_whisper"))
+    backend: str = setting(
+        "faster_whisper",
+        "what recognizes speech: Whisper by one of two libraries, or LFM2-Audio",
+        choices=("faster_whisper", "openai_whisper", "lfm2_audio"),
+    )
     model: str = setting(
-        "bundled", "a model's name (downloaded once), a folder or file, or bundled: the tiny.en that is installed"
+        "bundled",
+        "a model's name (downloaded once), a folder or file, or bundled: the tiny.en that is installed, for lfm2_audio "
+        "LiquidAI/LFM2.5-Audio-1.5B",
     )
     language: str = setting("en", "ISO 639-1 code; empty lets Whisper find out")
     device: str = setting("cpu", "where the model runs", choices=("cpu", "cuda", "auto"))
@@ -140,8 +149,11 @@ class ToolDetectorSettings:
     allowed: list[str] = setting(["*"], "names of the tools that models may call, as for tool_server; * is all")
     model: str = setting(
         "bundled",
-        "the language model: bundled (the nano model), a GGUF file, a folder, or a name such as "
-        "LiquidAI/LFM2-1.2B-Tool (downloaded once)",
+        "the language model: bundled (the nano model), a GGUF file, a folder, a name such as LiquidAI/LFM2-1.2B-Tool "
+        "(downloaded once), or dialogue: what the dialogue's model writes into its own text",
+    )
+    own_text_timeout: float = setting(
+        2.0, "s to wait for the dialogue's own text before keywords decide", minimum=0.1, maximum=600.0
     )
     runtime: str = setting(
         "auto",
@@ -218,7 +230,12 @@ class PanTiltSimSettings:
 class DialogueSettings:
     """What answers, and with which voice."""
 
-    engine: str = setting("lite", "what makes the reply", choices=("lite",))
+    engine: str = setting(
+        "lite",
+        "what makes the reply: lite (composed from tool results, spoken by the synthesizer), lfm2_audio (speech to "
+        "speech), or auto (lfm2_audio where it can be loaded)",
+        choices=("lite", "lfm2_audio", "auto"),
+    )
     language_model: str = setting("", "a GGUF file for small talk; empty answers from a short list")
     tool_replies: str = setting(
         "results",
@@ -229,8 +246,52 @@ class DialogueSettings:
     tool_model: str = setting(
         "bundled", "the model of tool_replies: bundled (the nano model), a GGUF file, a folder, or a name on the hub"
     )
-    synthesizer: str = setting("piper", "what speaks", choices=("piper",))
+    synthesizer: str = setting("piper", "what speaks for the lite engine", choices=("piper", "lfm2_audio"))
     voice: str = setting("bundled", "a Piper voice (.onnx), or bundled: the voice that is installed")
+    model: str = setting(
+        "LiquidAI/LFM2.5-Audio-1.5B",
+        "the LFM2-Audio model: a name on the Hugging Face hub (downloaded once), or a folder",
+    )
+    revision: str = setting("", "LFM2-Audio: the hub's revision of the model; empty is the newest")
+    device: str = setting("auto", "where LFM2-Audio runs", choices=("auto", "cpu", "cuda"))
+    dtype: str = setting(
+        "auto",
+        "LFM2-Audio: the type of its weights; auto is bfloat16 on a GPU and float32 on a CPU",
+        choices=("auto", "bfloat16", "float32"),
+    )
+    detokenizer: str = setting(
+        "auto",
+        "LFM2-Audio: what makes sound of its codes; auto takes the LFM detokenizer where the model has one",
+        choices=("auto", "mimi", "lfm"),
+    )
+    cuda_graphs: bool = setting(True, "LFM2-Audio: replay its steps as CUDA graphs where the GPU can")
+    context: int = setting(
+        4096, "LFM2-Audio: positions of the conversation that it remembers", minimum=512, maximum=32768
+    )
+    max_reply: float = setting(30.0, "LFM2-Audio: s that a reply may have", minimum=1.0, maximum=120.0)
+    system_prompt: str = setting(
+        "", "LFM2-Audio: its instructions; empty tells it the robot's tools and to answer in a short sentence"
+    )
+    speaker: str = setting("", "LFM2-Audio: the voice, for example US female or UK male; empty is the model's own")
+    grounding: str = setting(
+        "forced",
+        "LFM2-Audio after tool calls: forced (it voices the results and nothing else), prefill (it begins with them "
+        "and goes on freely), or context (it is only told of them). Only forced is true by construction",
+        choices=("forced", "prefill", "context"),
+    )
+    calls: str = setting(
+        "none",
+        "LFM2-Audio: how its own text calls tools; tool_detector's model must be dialogue and its detector the same",
+        choices=("none", "output_parsing", "special_tokens", "lora"),
+    )
+    text_temperature: float = setting(
+        0.0, "LFM2-Audio: how freely words are chosen; 0 takes the likeliest", minimum=0.0, maximum=5.0
+    )
+    text_top_k: int = setting(0, "LFM2-Audio: among how many words; 0 is all", minimum=0, maximum=65536)
+    audio_temperature: float = setting(1.0, "LFM2-Audio: how freely sound is chosen", minimum=0.0, maximum=5.0)
+    audio_top_k: int = setting(4, "LFM2-Audio: among how many codes; 0 is all", minimum=0, maximum=2048)
+    seed: int = setting(-1, "LFM2-Audio: makes replies repeatable; -1 is chance", minimum=-1, maximum=2**31 - 1)
+    tools_file: str = setting("", "LFM2-Audio: the tools it is told of; empty is the package's config/tools.yaml")
     decision_timeout: float = setting(
         8.0, "s to wait for the tool decision before saying that it failed", minimum=0.1, maximum=600.0
     )

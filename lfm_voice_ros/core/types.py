@@ -120,7 +120,17 @@ class Reply:
     """What the robot answers."""
 
     text: str
-    source: str  # "tools", "small_talk", "language_model" or "error"
+    source: str  # "tools", "small_talk", "language_model", "lfm2_audio" or "error"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be answered: what the person said, and what came of it."""
+
+    utterance_id: str
+    transcript: Transcript = Transcript("")
+    results: tuple[ToolResult, ...] = ()
+    problem: str = ""  # why it can't be answered as it should, as a sentence to be spoken
 
 
 @dataclass(frozen=True)

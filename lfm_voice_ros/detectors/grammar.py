@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lfm_voice_ros.core.prompts import TOOL_CALL_END, TOOL_CALL_START
 from lfm_voice_ros.core.types import Json, ToolSpec
-from lfm_voice_ros.detectors.prompts import TOOL_CALL_END, TOOL_CALL_START
 
 _MOST_CALLS = 8
 _LONGEST_STRING = 60  # characters, where the schema sets no smaller limit

@@ -12,15 +12,14 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from lfm_voice_ros.core import numbers
+from lfm_voice_ros.core import numbers, prompts
 from lfm_voice_ros.core.call_stream import SYNTAXES, parse
 from lfm_voice_ros.core.call_syntax import write_calls
 from lfm_voice_ros.core.ports import TextModel
+from lfm_voice_ros.core.prompts import Style
 from lfm_voice_ros.core.tool_calls import argument_problem
 from lfm_voice_ros.core.types import ChatMessage, ToolCall, ToolDecision, ToolResult, ToolSpec, ToolStatus
-from lfm_voice_ros.detectors import prompts
 from lfm_voice_ros.detectors.grammar import call_grammar
-from lfm_voice_ros.detectors.prompts import Style
 
 LONGEST_TEXT = 600  # characters; nobody says more in the 20 s that an utterance has at most
 _MAX_TOKENS = 120  # a list of eight calls

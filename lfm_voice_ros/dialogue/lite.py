@@ -34,7 +34,7 @@ class TellsResults(Protocol):
 
 
 class LiteEngine:
-    """Port DialogueEngine. Without a language model it needs nothing but the small talk."""
+    """Port TextEngine. Without a language model it needs nothing but the small talk."""
 
     name = "lite"
 

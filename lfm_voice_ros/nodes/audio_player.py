@@ -88,7 +88,7 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
 
     def _take(self, msg: SpeechAudio) -> None:
         samples = np.empty(0, np.float32)
-        if msg.samples or not msg.last:
+        if msg.samples or not (msg.last or msg.text):
             try:
                 samples = samples_from_field(msg.samples, msg.sample_rate)
             except AudioError as exc:

@@ -4,52 +4,61 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from lfm_voice_ros.backends import load_synthesizer
-from lfm_voice_ros.core.errors import ResourceError, VoiceError
-from lfm_voice_ros.core.grounding import sentences
+from lfm_voice_ros.assembly import load_lfm2_audio, load_lite
+from lfm_voice_ros.core.errors import AudioError, VoiceError
 from lfm_voice_ros.core.health import Level
-from lfm_voice_ros.core.ports import DialogueEngine, Synthesizer
+from lfm_voice_ros.core.ports import DialogueEngine
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import DialogueSettings
 from lfm_voice_ros.core.turns import Turn, TurnBook
-from lfm_voice_ros.core.types import Reply, Samples, Transcript
-from lfm_voice_ros.dialogue.lite import AnswersText, LiteEngine, TellsResults
-from lfm_voice_ros.dialogue.small_talk import SmallTalk
+from lfm_voice_ros.core.types import Question, Reply, Samples, Transcript
+from lfm_voice_ros.core.types import ToolDecision as Decision
+from lfm_voice_ros.dialogue.spoken import SilentEngine
 from lfm_voice_ros.msg import Interrupt, Playback, SpeechAudio, ToolDecision, ToolResult, TurnMetrics, Utterance
 from lfm_voice_ros.msg import Reply as ReplyMsg
 from lfm_voice_ros.msg import Transcript as TranscriptMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds, to_stamp
-from lfm_voice_ros.nodes.conversions import result_from_msg, samples_to_field, transcript_from_msg
+from lfm_voice_ros.nodes.conversions import (
+    decision_to_msg,
+    result_from_msg,
+    samples_to_field,
+    transcript_from_msg,
+    utterance_from_msg,
+)
 from lfm_voice_ros.nodes.runtime import run
+from lfm_voice_ros.tools.registry import Registry
 
 _CHECK_PERIOD = 0.2  # s between looks for turns that waited too long
-_CHUNK = 0.25  # s of sound in a message
 _PLAYER_GRACE = 3.0  # s after which a reply that no player reports on counts as over
 _MOMENTS = ("endpoint", "transcript", "decision", "tools", "reply", "first_audio", "playback", "end")
+_JOBS = 3  # for the worker in a turn: to listen, to answer, to remember
+_NO_ANSWER = "I am sorry, I can't answer right now."
 
 
 class Dialogue(VoiceNode[DialogueSettings]):
     """Takes what belongs to a turn; gives ``reply``, ``audio/output`` and, when it is over, ``turn_metrics``.
 
-    The book of turns belongs to the callbacks' thread; the worker makes replies and sound from turns handed to it and
-    writes nothing into them but ``reply``, ``times``, ``interrupted`` and ``spoken_until``.
+    The book of turns belongs to the callbacks' thread; the worker ``answer`` owns the engine, and writes nothing into a
+    turn but ``reply``, ``times``, ``interrupted`` and ``spoken_until``.
     """
 
     def __init__(self) -> None:
         super().__init__("dialogue", DialogueSettings)
         self._book = TurnBook(self.settings.decision_timeout, self.settings.result_timeout)
-        self._small_talk = SmallTalk.from_file(config_file("small_talk.yaml"))
-        self._engine: DialogueEngine = LiteEngine(self._small_talk)
-        self._synthesizer: Synthesizer | None = None
+        self._tools = Registry.from_file(config_file("tools.yaml", self.settings.tools_file)).specs()
+        self._engine: DialogueEngine = SilentEngine("I am sorry, I am still loading my speech model.")
+        self._loaded: DialogueEngine | None = None  # takes the engine's place before the next job
         self._canceled = threading.Event()
         self._answering = ""  # the utterance that the worker answers
-        self._jobs = self.add_worker("answer", _call, self.settings.queue)
+        self._jobs = self.add_worker("answer", self._work, _JOBS * self.settings.queue)
+        self._loader = self.add_worker("loader", _call, 1)
         self._replies = self.create_publisher(ReplyMsg, "reply", qos.EVENT)
         self._sound = self.create_publisher(SpeechAudio, "audio/output", qos.AUDIO)
+        self._own_calls = self.create_publisher(ToolDecision, "own_calls", qos.EVENT)
         self._metrics = self.create_publisher(TurnMetrics, "turn_metrics", qos.EVENT)
         self.create_subscription(Utterance, "utterance", self._on_utterance, qos.EVENT)
         self.create_subscription(TranscriptMsg, "transcript", self._on_transcript, qos.EVENT)
@@ -60,12 +69,24 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self.create_timer(_CHECK_PERIOD, self._advance)
 
     def open(self) -> None:
-        """Load the voice and the language model in the worker."""
+        """Load the engine: the lite one in the worker, so that turns wait for it; a large one beside it."""
         self.health.set("loading", Level.WARN, "loading the voice")
-        self._jobs.put(self._load)
+        if self.settings.engine != "lfm2_audio":
+            self._jobs.put(self._load_lite)
+        if self.settings.engine != "lite":
+            self._loader.put(self._load_lfm2_audio)
+
+    def close(self) -> bool:
+        """End the workers and the engine."""
+        self._canceled.set()
+        self._engine.close()
+        if self._loaded is not None:
+            self._loaded.close()
+        return super().close()
 
     def _on_utterance(self, msg: Utterance) -> None:
         self._book.utterance(msg.utterance_id, to_seconds(msg.speech_end), self.now())
+        self._jobs.put(partial(self._listen, msg))
 
     def _on_transcript(self, msg: TranscriptMsg) -> None:
         self._book.transcript(msg.utterance_id, transcript_from_msg(msg), self.now())
@@ -101,14 +122,15 @@ class Dialogue(VoiceNode[DialogueSettings]):
         elif msg.state in (Playback.FINISHED, Playback.INTERRUPTED):
             turn.times["end"] = at
             turn.interrupted = msg.state == Playback.INTERRUPTED
-            self._close(turn, heard=msg.heard_text)
+            self._close(turn, msg.heard_text, msg.heard_seconds if turn.interrupted else None)
 
     def _advance(self) -> None:
         for turn in self._book.wordless():
+            self._jobs.put(partial(self._forget, turn.utterance_id))
             self._publish_metrics(turn)
         for turn in self._book.unheard(self.now()):
             # No player reports: the person can't have heard it, but for the talk it counts as said.
-            self._close(turn, heard="" if turn.interrupted else turn.reply)
+            self._close(turn, *(("", 0.0) if turn.interrupted else (turn.reply, None)))
         for turn in self._book.ready(self.now()):
             if self._jobs.put(partial(self._answer, turn)):
                 self.well("queue")
@@ -118,12 +140,12 @@ class Dialogue(VoiceNode[DialogueSettings]):
                 self._replies.publish(
                     ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, text=too_much, source="error")
                 )
-                self._close(turn, heard="")
+                self._close(turn, "", 0.0)
 
-    def _close(self, turn: Turn, heard: str) -> None:
+    def _close(self, turn: Turn, words: str, seconds: float | None) -> None:
+        """The reply was heard: so many ``seconds`` of it, or all (None), with these ``words``."""
         self._book.close(turn.utterance_id)
-        if turn.transcript is not None:
-            self._jobs.put(partial(self._remember, turn.transcript, heard))
+        self._jobs.put(partial(self._remember, _question(turn), seconds, words))
         self._publish_metrics(turn)
 
     def _publish_metrics(self, turn: Turn) -> None:
@@ -141,121 +163,149 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     # What follows runs in the worker.
 
-    def _remember(self, transcript: Transcript, heard: str) -> None:
-        self._engine.heard(transcript, heard)
+    def _work(self, job: Callable[[], None]) -> None:
+        if self._loaded is not None:
+            old, self._engine, self._loaded = self._engine, self._loaded, None
+            old.close()
+            self.health.value("engine", self._engine.name)
+        job()
+
+    def _listen(self, msg: Utterance) -> None:
+        if not self._engine.hears:
+            return
+        try:
+            calls = self._engine.listen(utterance_from_msg(msg))
+        except AudioError as exc:
+            self.get_logger().warning(f"an utterance is answered by its words alone: {exc}")
+            return
+        if calls is not None:
+            decision = Decision(calls, self._engine.name)
+            self._own_calls.publish(decision_to_msg(decision, msg.utterance_id, self.header()))
+
+    def _forget(self, utterance_id: str) -> None:
+        self._engine.forget(utterance_id)
+
+    def _remember(self, question: Question, seconds: float | None, words: str) -> None:
+        self._engine.heard(question, seconds, words)
+        self._engine.rest(lambda: self._jobs.waiting() > 0)
 
     def _answer(self, turn: Turn) -> None:
         self._canceled.clear()
         self._answering = turn.utterance_id
-        seconds = 0.0
+        voice = _Voice(self, turn, self._engine.sample_rate)
         try:
-            reply = self._reply(turn)
-            turn.reply = reply.text
-            turn.times["reply"] = self.now()
-            self._replies.publish(
-                ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, text=reply.text, source=reply.source)
-            )
-            seconds = self._speak(turn, reply.text)
+            self._try_to_answer(_question(turn), voice)
         finally:
-            turn.spoken_until = self.now() + seconds + (_PLAYER_GRACE if seconds else 0.0)
+            voice.end()
+            turn.spoken_until = self.now() + voice.seconds + (_PLAYER_GRACE if voice.seconds else 0.0)
             self._answering = ""
 
-    def _reply(self, turn: Turn) -> Reply:
-        if turn.problem:
-            return Reply(turn.problem, "error")
+    def _try_to_answer(self, question: Question, voice: _Voice) -> None:
+        """Whatever an engine does wrong, the person gets an answer."""
         try:
-            return self._engine.reply(turn.transcript or Transcript(""), turn.ordered_results())
-        except Exception as exc:  # an engine is a large thing; whatever it does wrong, the person gets an answer
-            self.trouble("engine", f"the dialogue engine {self._engine.name} failed: {type(exc).__name__}: {exc}")
-            return Reply("I am sorry, I can't answer right now.", "error")
+            self._engine.answer(question, voice)
+        except Exception as exc:  # an engine is a large thing
+            reason = str(exc) if isinstance(exc, VoiceError) else f"{type(exc).__name__}: {exc}"
+            self.trouble("engine", f"the dialogue engine {self._engine.name} failed: {reason}")
+            if voice.replied:
+                return
+            if question.problem == _NO_ANSWER:
+                voice.reply(Reply(_NO_ANSWER, "error"))
+            else:
+                self._try_to_answer(replace(question, results=(), problem=_NO_ANSWER), voice)
 
-    def _speak(self, turn: Turn, text: str) -> float:
-        """Publish the sound sentence by sentence; give its seconds. Ends early when canceled."""
-        if self._synthesizer is None or turn.interrupted:
-            return 0.0
-        rate = self._synthesizer.sample_rate
-        sequence = 0
-        seconds = 0.0
-        try:
-            for sentence in sentences(text):
-                label = sentence
-                for piece in self._synthesizer.synthesize(sentence):
-                    for chunk in _chunks(piece, round(_CHUNK * rate)):
-                        if self._canceled.is_set():
-                            turn.interrupted = True
-                            return seconds
-                        self._publish_sound(turn, sequence, chunk, rate, label)
-                        turn.times.setdefault("first_audio", self.now())
-                        sequence += 1
-                        seconds += chunk.size / rate
-                        label = ""
-        except ResourceError as exc:
-            self.trouble("voice", str(exc))
-        if sequence:
-            self._publish_sound(turn, sequence, None, rate, "")
-        return seconds
+    def is_canceled(self, turn: Turn) -> bool:
+        """Whether this turn's reply was interrupted."""
+        if self._canceled.is_set():
+            turn.interrupted = True
+        return turn.interrupted
 
-    def _publish_sound(self, turn: Turn, sequence: int, chunk: Samples | None, rate: int, text: str) -> None:
-        msg = SpeechAudio(
-            header=self.header(), utterance_id=turn.utterance_id, sequence=sequence, sample_rate=rate, text=text
+    def publish_reply(self, turn: Turn, reply: Reply) -> None:
+        """The text of a reply is known."""
+        turn.reply = reply.text
+        turn.times["reply"] = self.now()
+        self._replies.publish(
+            ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, text=reply.text, source=reply.source)
         )
-        if chunk is None:
-            msg.last = True
-        else:
-            msg.samples = samples_to_field(chunk)
+
+    def publish_sound(self, msg: SpeechAudio) -> None:
+        """A piece of a reply is ready."""
+        msg.header = self.header()
         self._sound.publish(msg)
 
-    def _on_model_failure(self, reason: str) -> None:
-        self.trouble("engine", f"small talk comes from the short list: {reason}", Level.WARN)
+    def _tell(self, condition: str, message: str, level: Level) -> None:
+        if condition == "loading":
+            self.health.set("loading", level, message)
+            self.publish_diagnostics()
+            self.get_logger().info(message)
+        else:
+            self.trouble(condition, message, level)
 
-    def _load(self) -> None:
-        try:
-            self._synthesizer = load_synthesizer(self.settings.synthesizer, self.settings.voice)
-            self.health.value("voice", self._synthesizer.name)
-            # The first sentence of a fresh model takes several times as long as the next.
-            list(self._synthesizer.synthesize("Ready."))
-        except ResourceError as exc:
-            self._synthesizer = None
-            self.trouble("voice", f"replies are not spoken: {exc}")
-        language_model, tool_model = None, None
-        try:
-            language_model = _language_model(self.settings.language_model)
-        except VoiceError as exc:
-            self._on_model_failure(str(exc))
-        try:
-            tool_model = _tool_model(self.settings)
-        except VoiceError as exc:
-            self.trouble("tool model", f"results are told in the tools' own words: {exc}", Level.WARN)
-        self._engine = LiteEngine(self._small_talk, language_model, self._on_model_failure, tool_model)
+    def _load_lite(self) -> None:
+        self._engine = load_lite(self.settings, self._tools, self._tell)
         self.health.value("engine", self._engine.name)
+        if self.settings.engine == "lite":
+            self.well("loading")
+
+    # In the worker "loader".
+
+    def _load_lfm2_audio(self) -> None:
+        try:
+            self._loaded = load_lfm2_audio(self.settings, self._tools, self._tell)
+        except Exception as exc:  # what the libraries raise has no common base
+            reason = str(exc) if isinstance(exc, VoiceError) else f"{type(exc).__name__}: {exc}"
+            if self.settings.engine == "auto":
+                self.trouble("engine", f"{reason}; going on with the lite engine", Level.WARN)
+            else:
+                self.trouble("engine", f"replies are not spoken: {reason}")
+                self._loaded = SilentEngine("I am sorry, my speech model is missing.")
         self.well("loading")
+
+
+class _Voice:
+    """Port SpeechOut: publishes one reply as it is made."""
+
+    def __init__(self, node: Dialogue, turn: Turn, sample_rate: int) -> None:
+        self.replied = False
+        self.seconds = 0.0  # of sound that were published
+        self._node = node
+        self._turn = turn
+        self._rate = sample_rate
+        self._sequence = 0
+
+    def canceled(self) -> bool:
+        return self._node.is_canceled(self._turn)
+
+    def reply(self, reply: Reply) -> None:
+        self.replied = True
+        self._node.publish_reply(self._turn, reply)
+
+    def say(self, words: str, samples: Samples) -> None:
+        msg = self._message(text=words)
+        if samples.size:
+            msg.samples = samples_to_field(samples)
+            self._turn.times.setdefault("first_audio", self._node.now())
+            self.seconds += samples.size / self._rate
+        self._node.publish_sound(msg)
+
+    def end(self) -> None:
+        """The reply is complete; one that was interrupted has no end."""
+        if self._sequence and not self.canceled():
+            self._node.publish_sound(self._message(last=True))
+
+    def _message(self, *, text: str = "", last: bool = False) -> SpeechAudio:
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        return SpeechAudio(
+            utterance_id=self._turn.utterance_id, sequence=sequence, sample_rate=self._rate, text=text, last=last
+        )
+
+
+def _question(turn: Turn) -> Question:
+    return Question(turn.utterance_id, turn.transcript or Transcript(""), turn.ordered_results(), turn.problem)
 
 
 def _call(job: Callable[[], None]) -> None:
     job()
-
-
-def _language_model(path: str) -> AnswersText | None:
-    if not path:
-        return None
-    from lfm_voice_ros.backends.language_model import LanguageModel
-
-    return LanguageModel(Path(path))
-
-
-def _tool_model(settings: DialogueSettings) -> TellsResults | None:
-    if settings.tool_replies == "results":
-        return None
-    from lfm_voice_ros.assembly import load_text_model
-    from lfm_voice_ros.detectors.language_model import LanguageModelDetector
-    from lfm_voice_ros.tools.registry import Registry
-
-    tools = Registry.from_file(config_file("tools.yaml")).specs()
-    return LanguageModelDetector("llm", load_text_model(settings.tool_model, "auto", "auto", 2), tools)
-
-
-def _chunks(samples: Samples, size: int) -> list[Samples]:
-    return [samples[start : start + size] for start in range(0, samples.size, size)]
 
 
 def main() -> int:

@@ -5,27 +5,31 @@ from __future__ import annotations
 import time
 
 from lfm_voice_ros.assembly import load_detector, load_patterns
-from lfm_voice_ros.core.errors import VoiceError
+from lfm_voice_ros.core.errors import ConfigurationError, VoiceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.ports import Detector
 from lfm_voice_ros.core.resources import config_file
-from lfm_voice_ros.core.settings import ToolDetectorSettings
+from lfm_voice_ros.core.settings import OWN_TEXT, ToolDetectorSettings
 from lfm_voice_ros.core.types import ToolDecision
 from lfm_voice_ros.detectors.keywords import KeywordDetector
+from lfm_voice_ros.detectors.own_text import OwnText
 from lfm_voice_ros.msg import ToolDecision as ToolDecisionMsg
 from lfm_voice_ros.msg import Transcript
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode
-from lfm_voice_ros.nodes.conversions import decision_to_msg
+from lfm_voice_ros.nodes.conversions import call_from_msg, decision_to_msg
 from lfm_voice_ros.nodes.runtime import run
 from lfm_voice_ros.tools.registry import Registry
+
+_OWN_TEXT_STYLES = ("output_parsing", "special_tokens", "lora")
+_CHECK_PERIOD = 0.05  # s between looks for own text that doesn't come
 
 
 class ToolDetector(VoiceNode[ToolDetectorSettings]):
     """Takes ``transcript``; gives exactly one ``tool_decision`` for each.
 
     Keywords stand in for a detector that is still loading, whose model is missing, or that fails, visibly in the
-    diagnostics.
+    diagnostics. With the model "dialogue" the decision is what that node's model has written (``own_calls``).
     """
 
     def __init__(self) -> None:
@@ -40,13 +44,53 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
         self.create_subscription(Transcript, "transcript", self._on_transcript, qos.EVENT)
         self.health.value("detector", self._detector.name)
+        self._own: OwnText[Transcript] = OwnText(self.settings.own_text_timeout, self._tools)
+        self._by_own_text = self.settings.model == OWN_TEXT
+        if self._by_own_text:
+            self._listen_to_own_text()
 
     def open(self) -> None:
         """Begin to load the detector, if it is another than keywords."""
-        if self.settings.detector != self._keywords.name:
+        if self.settings.detector != self._keywords.name and not self._by_own_text:
             self._loader.put(self.settings)
 
+    def _listen_to_own_text(self) -> None:
+        style = self.settings.detector
+        if style not in _OWN_TEXT_STYLES:
+            raise ConfigurationError(
+                f"tool_detector.model is '{OWN_TEXT}', which goes with the detectors {', '.join(_OWN_TEXT_STYLES)}; "
+                f"the detector is '{style}'"
+            )
+        self.create_subscription(ToolDecisionMsg, "own_calls", self._on_own_calls, qos.EVENT)
+        self.create_timer(_CHECK_PERIOD, self._decide_by_own_text)
+
+    def _on_own_calls(self, msg: ToolDecisionMsg) -> None:
+        try:
+            calls = [call_from_msg(call) for call in msg.calls]
+        except ValueError as exc:
+            self.trouble("detection", f"own_calls: {exc}; the sentence is left to keywords", Level.WARN)
+            return
+        self._own.write(msg.utterance_id, calls)
+        self._decide_by_own_text()
+
+    def _decide_by_own_text(self) -> None:
+        for transcript, calls in self._own.ready(self.now()):
+            if calls is None:
+                waited = f"the dialogue's model wrote nothing within {self.settings.own_text_timeout} s"
+                self.trouble("detection", f"{waited}; this sentence was left to keywords", Level.WARN)
+                self._hand_over(transcript)
+            else:
+                self.well("detection")
+                self._publish(ToolDecision(calls, self.settings.detector), transcript)
+
     def _on_transcript(self, msg: Transcript) -> None:
+        if self._by_own_text and msg.text:
+            self._own.ask(msg.utterance_id, msg, self.now())
+            self._decide_by_own_text()
+        else:
+            self._hand_over(msg)
+
+    def _hand_over(self, msg: Transcript) -> None:
         if not self._transcripts.put(msg):
             self.trouble("queue", "transcripts come faster than they are decided; some were taken for no command")
             self._publish(ToolDecision((), self._detector.name, 0.0), msg)

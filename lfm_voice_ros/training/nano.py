@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfm_voice_ros.core import prompts
 from lfm_voice_ros.core.call_syntax import plain, write_call, write_calls
 from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.core.prompts import Style
 from lfm_voice_ros.core.types import ChatMessage, ToolCall, ToolSpec
-from lfm_voice_ros.detectors import prompts
 from lfm_voice_ros.detectors.language_model import asked as question
-from lfm_voice_ros.detectors.prompts import Style
 from lfm_voice_ros.training.corpus_generator import Generator, Sentence
 from lfm_voice_ros.training.tool_tokens import add_tool_tokens
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from lfm_voice_ros.assembly import load_detector, load_patterns, load_text_model
+from lfm_voice_ros.core import prompts
 from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.ports import TextModel
 from lfm_voice_ros.core.resources import config_file, model_file
 from lfm_voice_ros.core.settings import ToolDetectorSettings
 from lfm_voice_ros.core.types import ChatMessage
-from lfm_voice_ros.detectors import prompts
 from lfm_voice_ros.detectors.grammar import call_grammar
 from lfm_voice_ros.detectors.language_model import LanguageModelDetector
 from lfm_voice_ros.tools.registry import Registry

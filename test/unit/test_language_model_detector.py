@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.fakes import ScriptedTextModel
+from lfm_voice_ros.core.prompts import Style
 from lfm_voice_ros.core.types import Json, ToolCall, ToolResult, ToolSpec, ToolStatus
 from lfm_voice_ros.detectors.language_model import LanguageModelDetector, neutral
-from lfm_voice_ros.detectors.prompts import Style
 
 DEGREES = {"type": "number", "minimum": 0, "maximum": 360}
 TOOLS = [

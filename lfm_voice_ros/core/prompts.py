@@ -32,6 +32,22 @@ def system(style: Style, tools: Sequence[ToolSpec]) -> ChatMessage:
     return ChatMessage("system", f"You are a robot. If actions are asked for, {how}. Actions: {_names(tools)}")
 
 
+def dialogue(style: Style | None, tools: Sequence[ToolSpec], speaker: str = "") -> str:
+    """The default system prompt of a speech-to-speech dialogue: what the robot can do, and how it should answer.
+
+    ``style`` is the way in which it calls tools itself; None where others do that. It begins with the words that
+    LFM2-Audio was trained with.
+    """
+    voice = f" Use the {speaker} voice." if speaker else ""
+    able = " ".join(f"{tool.description.split('. ')[0].rstrip('.')}." for tool in tools)
+    own = f" {system(style, tools).content}" if style else ""
+    return (
+        f"Respond with interleaved text and audio.{voice} You are a friendly robot with a camera head. Answer in one "
+        f"short, honest sentence. What was done is told to you; never say yourself that you did something. "
+        f"This is what you can do when you are asked to: {able}{own}"
+    )
+
+
 def tool_list(tools: Sequence[ToolSpec]) -> str:
     """The tools as LFM2-Tool is shown them: a JSON list of name, description and parameters."""
     return json.dumps(

@@ -1,0 +1,42 @@
+"""A tiny LFM2-Audio with random weights, written and loaded once. Without liquid-audio its tests are skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
+
+collect_ignore_glob = [] if find_spec("liquid_audio") else ["test_*.py"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: beside other work, handing out such small pieces takes far longer than doing them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of the tiny checkpoint, without Mimi. For reading."""
+    from lfm_voice_ros.lfm2_audio import random_checkpoint
+
+    return random_checkpoint.write(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def model(tiny: Path) -> Lfm2Audio:
+    """Give the tiny model on the CPU in float32."""
+    from lfm_voice_ros.lfm2_audio.checkpoint import Source, load
+
+    return load(Source(str(tiny), device="cpu", dtype="float32"))

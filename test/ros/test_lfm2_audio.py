@@ -1,0 +1,219 @@
+"""LFM2-Audio over DDS, on a tiny model with random weights: speech in, streamed speech out, true and interruptible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import NodeProcess, Probe
+from rcl_interfaces.srv import GetParameters
+from talk import Talk
+
+from lfm_voice_ros.core.types import SAMPLE_RATE
+from lfm_voice_ros.msg import Interrupt, Playback, ToolCall, ToolDecision, Transcript, Utterance
+from lfm_voice_ros.nodes.base import to_stamp
+from lfm_voice_ros.nodes.conversions import samples_to_field
+
+pytest.importorskip("liquid_audio", reason="needs scripts/setup --lfm")
+
+from lfm_voice_ros.lfm2_audio.random_checkpoint import write
+
+Start = Callable[..., NodeProcess]
+
+RESULT = "Looking left, thirty degrees."
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that a node can load."""
+    return write(tmp_path_factory.mktemp("lfm2_audio") / "tiny")
+
+
+@pytest.fixture
+def start_engine(start: Start, tiny: Path) -> Start:
+    """Start a dialogue node with the tiny model; further parameters by name."""
+
+    def start_engine(**parameters: object) -> NodeProcess:
+        values = {"engine": "lfm2_audio", "model": str(tiny), "device": "cpu", "max_reply": 3.0, "context": 1024}
+        return start("dialogue", parameters={**values, **parameters})
+
+    return start_engine
+
+
+@pytest.fixture
+def talk(probe: Probe) -> Talk:
+    return Talk(probe)
+
+
+def say(talk: Talk, utterance_id: str, seconds: float = 0.6) -> None:
+    """A person speaks."""
+    noise = (0.1 * np.random.default_rng(1).standard_normal(round(seconds * SAMPLE_RATE))).astype(np.float32)
+    now = talk.probe.now()
+    talk.probe.publish(
+        "utterance",
+        Utterance(
+            utterance_id=utterance_id,
+            speech_end=to_stamp(now),
+            sample_rate=SAMPLE_RATE,
+            samples=samples_to_field(noise),
+        ),
+    )
+
+
+def spoken_turn(talk: Talk, utterance_id: str, *results: str) -> None:
+    """A person speaks, it is understood, tools run, and the player reports that the reply was heard."""
+    say(talk, utterance_id)
+    talk.probe.publish("transcript", Transcript(utterance_id=utterance_id, text="look left", confidence=1.0))
+    talk.decided(utterance_id, *results)
+    talk.reply(utterance_id)
+    talk.spoken(utterance_id)
+    talk.probe.publish("playback", Playback(utterance_id=utterance_id, state=Playback.FINISHED, heard_text="…"))
+    talk.closed(utterance_id)
+
+
+def test_speech_is_answered_in_streamed_speech_that_tells_the_result(start_engine: Start, talk: Talk) -> None:
+    start_engine()
+    talk.ready()
+
+    spoken_turn(talk, "u1", RESULT)
+
+    assert talk.reply("u1").text == RESULT
+    assert talk.reply("u1").source == "tools"
+    chunks = [chunk for chunk in talk.chunks if chunk.utterance_id == "u1"]
+    assert [chunk.sequence for chunk in chunks] == list(range(len(chunks)))
+    assert {chunk.sample_rate for chunk in chunks} == {24_000}
+    assert " ".join(chunk.text for chunk in chunks if chunk.text) == RESULT
+    sounds = [len(chunk.samples) for chunk in chunks if chunk.samples]
+    assert sounds[0] <= 2 * 1920
+    assert sum(sounds) >= 0.5 * 24_000
+
+
+def test_twenty_turns_are_answered_truly(start_engine: Start, talk: Talk) -> None:
+    start_engine(max_reply=1.0)
+    talk.ready()
+
+    for number in range(20):
+        spoken_turn(talk, f"u{number}", f"Looking left, {number + 5} degrees.")
+
+    assert [reply.text for reply in talk.replies] == [f"Looking left, {number + 5} degrees." for number in range(20)]
+
+
+def test_an_interrupt_cuts_the_speech_and_the_next_turn_is_answered(start_engine: Start, talk: Talk) -> None:
+    start_engine(max_reply=60.0, context=4096)
+    talk.ready()
+    say(talk, "u1")
+    talk.probe.publish("transcript", Transcript(utterance_id="u1", text="talk", confidence=1.0))
+    talk.decided("u1", " ".join(["This is a very long answer."] * 40))
+    talk.probe.wait_for(lambda: any(chunk.samples for chunk in talk.chunks), what="the first sound")
+
+    talk.probe.publish("interrupt", Interrupt(utterance_id="u1", reason="test"))
+    talk.probe.publish("playback", Playback(utterance_id="u1", state=Playback.INTERRUPTED, heard_seconds=0.3))
+    assert talk.closed("u1").interrupted
+    spoken_turn(talk, "u2", RESULT)
+
+    assert talk.reply("u2").text == RESULT
+    first = [chunk for chunk in talk.chunks if chunk.utterance_id == "u1"]
+    assert not any(chunk.last for chunk in first)
+
+
+def test_a_decision_that_never_comes_ends_in_a_sentence_in_the_models_voice(start_engine: Start, talk: Talk) -> None:
+    start_engine(decision_timeout=0.5)
+    talk.ready()
+    say(talk, "u1")
+    talk.probe.publish("transcript", Transcript(utterance_id="u1", text="look left", confidence=1.0))
+
+    assert "could not decide" in talk.reply("u1").text
+    assert talk.spoken("u1") is not None
+
+
+def test_noise_without_words_leaves_the_talk_as_it_was(start_engine: Start, talk: Talk) -> None:
+    start_engine()
+    talk.ready()
+    say(talk, "noise")
+    talk.probe.publish("transcript", Transcript(utterance_id="noise", text="", rejection="no words"))
+    talk.closed("noise")
+
+    spoken_turn(talk, "u1", RESULT)
+
+    assert [reply.utterance_id for reply in talk.replies] == ["u1"]
+
+
+def test_while_it_loads_turns_are_answered_as_text(start_engine: Start, talk: Talk, tiny: Path) -> None:
+    start_engine()
+    talk.turn("early", "look left", RESULT)
+
+    assert talk.reply("early").text == RESULT
+
+
+def test_with_auto_a_missing_model_leaves_the_lite_engine_which_the_diagnostics_say(
+    start_engine: Start, talk: Talk
+) -> None:
+    node = start_engine(engine="auto", model="/nowhere/at/all")
+    talk.probe.wait_for(lambda: "lite engine" in (talk.status() or (0, ""))[1], what="the fall back")
+
+    talk.turn("u1", "hello")
+
+    assert talk.reply("u1").source == "small_talk"
+    assert talk.spoken("u1")
+    status = talk.status()
+    assert status is not None
+    assert status[0] == 1
+    assert "/nowhere/at/all" in status[1]
+    assert "Traceback" not in node.output
+
+
+def test_a_missing_model_that_was_asked_for_is_told_in_one_sentence_and_results_still_are(
+    start_engine: Start, talk: Talk
+) -> None:
+    node = start_engine(model="/nowhere/at/all")
+    talk.probe.wait_for(lambda: (talk.status() or (0, ""))[0] == 2, what="an error in the diagnostics")
+
+    talk.turn("u1", "look left", RESULT)
+
+    assert talk.reply("u1").text == RESULT
+    assert "Traceback" not in node.output
+
+
+def test_the_models_own_calls_are_published_for_the_detector(start_engine: Start, talk: Talk) -> None:
+    start_engine(calls="lora")
+    talk.ready()
+    own: list[ToolDecision] = talk.probe.subscribe("own_calls", ToolDecision)
+    talk.probe.call("dialogue/get_parameters", GetParameters, GetParameters.Request(names=["calls"]))
+
+    say(talk, "u1")
+
+    talk.probe.wait_for(lambda: own, what="the model's own calls")
+    assert own[0].utterance_id == "u1"
+
+
+def test_the_detector_decides_by_the_dialogues_own_text(start: Start, probe: Probe) -> None:
+    start("tool_detector", parameters={"detector": "lora", "model": "dialogue", "own_text_timeout": 10.0})
+    decisions: list[ToolDecision] = probe.subscribe("tool_decision", ToolDecision)
+    call = ToolCall(name="pan_left", arguments_json='{"degrees": 30}')
+
+    probe.publish("own_calls", ToolDecision(utterance_id="u1", calls=[call], detector="lfm2_audio"))
+    probe.publish("transcript", Transcript(utterance_id="u1", text="what was that", confidence=1.0))
+
+    probe.wait_for(lambda: decisions, what="a decision")
+    assert decisions[0].detector == "lora"
+    assert [one.name for one in decisions[0].calls] == ["pan_left"]
+
+
+def test_without_own_text_in_time_keywords_decide(start: Start, probe: Probe) -> None:
+    start("tool_detector", parameters={"detector": "lora", "model": "dialogue", "own_text_timeout": 0.2})
+    decisions: list[ToolDecision] = probe.subscribe("tool_decision", ToolDecision)
+
+    probe.publish("transcript", Transcript(utterance_id="u1", text="look left", confidence=1.0))
+
+    probe.wait_for(lambda: decisions, what="a decision")
+    assert decisions[0].detector == "keywords"
+    assert [one.name for one in decisions[0].calls] == ["pan_left"]
+
+
+def test_own_text_goes_with_a_way_of_writing_calls_only(start: Start) -> None:
+    node = start("tool_detector", parameters={"detector": "keywords", "model": "dialogue"})
+
+    assert node.wait() == 2
+    assert "which goes with the detectors" in node.output
