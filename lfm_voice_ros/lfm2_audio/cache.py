@@ -44,7 +44,8 @@ class Context:
         self._positions = torch.arange(window, device=model.device)
         self._graph: Graphed | None = None
         if graphs and model.device.type == "cuda":
-            self._graph = self._captured(failed)
+            graph = self._captured(failed)
+            self._graph = graph if graph.captured else None  # a plain step looks only at what is there
 
     @property
     def length(self) -> int:
@@ -108,7 +109,9 @@ class Context:
         """One step over the whole window, in which no shape and no Python value depends on how much of it is taken."""
         self._store.position = position
         try:
-            return self._forward(embedding, position, (self._positions <= position)[None, None, None])
+            # Added to the scores in their own type: a boolean mask would be converted again in each layer.
+            hidden = torch.where(self._positions <= position, 0.0, -torch.inf).to(embedding.dtype)
+            return self._forward(embedding, position, hidden[None, None, None])
         finally:
             self._store.position = None
 

@@ -25,12 +25,13 @@ from lfm_voice_ros.core.errors import AudioError, ResourceError, VoiceError
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 
 DEFAULT_MODEL = "LiquidAI/LFM2.5-Audio-1.5B"
+#: Where a checkpoint has what makes sound of frames: Mimi's weights, and a folder with the LFM detokenizer's.
+MIMI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors"
+DETOKENIZER_FOLDER = "audio_detokenizer"
 
 Progress = Callable[[str], None]
 
-_MIMI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors"
-_DETOKENIZER_FOLDER = "audio_detokenizer"
-_NEEDED = ["config.json", "tokenizer*", "special_tokens_map.json", "*.safetensors*", f"{_DETOKENIZER_FOLDER}/*"]
+_NEEDED = ["config.json", "tokenizer*", "special_tokens_map.json", "*.safetensors*", f"{DETOKENIZER_FOLDER}/*"]
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SPECIAL_TOKENS = {"<|im_end|>": 7, "<|audio_start|>": 128, "<|text_end|>": 130}
@@ -79,7 +80,7 @@ class Lfm2Audio:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Give the text of tokens, special ones included, exactly as it was encoded."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=False))
 
     def embed_text(self, tokens: Sequence[int]) -> torch.Tensor:
         """Give what the model reads for tokens, shape (n, hidden), on its device and in its dtype."""
@@ -96,7 +97,7 @@ class Lfm2Audio:
             raise AudioError(f"the sound has the shape {samples.shape}; LFM2-Audio hears mono, one row of samples")
         if samples.size < shortest:
             seconds = samples.size / SAMPLE_RATE
-            raise AudioError(f"{seconds:.3f} s of sound are too short; LFM2-Audio needs {shortest / SAMPLE_RATE:g} s")
+            raise AudioError(f"{seconds:.4g} s of sound are too short; LFM2-Audio needs {shortest / SAMPLE_RATE:g} s")
         if not np.isfinite(samples).all():
             raise AudioError("the sound has samples that are no numbers; check the microphone and its driver")
         with torch.no_grad():
@@ -125,8 +126,8 @@ class Lfm2Audio:
         """
         with _told(self.name):
             if self.detokenizer_kind == "mimi":
-                return _load_mimi(self._folder / _MIMI_FILE, self.device)
-            return _load_lfm_detokenizer(self._folder / _DETOKENIZER_FOLDER, self.device)
+                return _load_mimi(self._folder / MIMI_FILE, self.device)
+            return _load_lfm_detokenizer(self._folder / DETOKENIZER_FOLDER, self.device)
 
 
 def load(source: Source, progress: Progress = lambda text: None) -> Lfm2Audio:
@@ -320,8 +321,8 @@ def _lfm_config(config: dict[str, Any]) -> Any:
 
 def _detokenizer_kind(source: Source, folder: Path) -> str:
     there = {
-        "lfm": (folder / _DETOKENIZER_FOLDER / "config.json").is_file(),
-        "mimi": (folder / _MIMI_FILE).is_file(),
+        "lfm": (folder / DETOKENIZER_FOLDER / "config.json").is_file(),
+        "mimi": (folder / MIMI_FILE).is_file(),
     }
     kinds = [kind for kind, is_there in there.items() if is_there]
     if source.detokenizer == "auto" and kinds:
@@ -429,30 +430,27 @@ def _fill(net: Any, files: Sequence[Path], device: torch.device, dtype: torch.dt
     for first, *others in tied:
         given = [weights.pop(name) for name in (first, *others) if name in weights]
         weights[first] = given[0]
-    # Cast with the rest, the rotary frequencies would turn the thousandth position by a radian too much or too little.
-    exact = {name: buffer.clone() for name, buffer in net.named_buffers() if name.endswith("inv_freq")}
     net.load_state_dict(weights, strict=False, assign=True)
     for first, *others in tied:
         for name in others:
             _put(net, name, net.get_parameter(first))
-    net.to(device=device, dtype=dtype)
-    for name, buffer in exact.items():
-        _put(net, name, buffer.to(device))
+    # Moved but not cast: in bfloat16 the rotary frequencies turn the thousandth position by nearly a radian too much.
+    net.to(device)
     net.requires_grad_(False).eval()
 
 
 def _compare(net: Any, found: dict[str, list[int]], tied: Iterable[list[str]], folder: Path) -> None:
     """Raise ResourceError unless the file's tensors, by name and shape, are those of the module."""
     wanted = {name: list(tensor.shape) for name, tensor in net.state_dict().items()}
-    optional = {name for name in wanted if name.endswith(_COMPUTED)} | {name for name, _ in net.named_buffers()} - {
-        *wanted
-    }
-    for names in tied:  # one of them is enough, and the published files have one or all
-        if found.keys() & set(names):
-            optional.update(names)
+    known = {*wanted, *(name for name, _ in net.named_buffers())}  # some buffers are in no file as a rule
+    optional = {name for name in wanted if name.endswith(_COMPUTED)}
+    for first, *others in tied:  # one of them is enough, and the published files have one or all
+        optional.update(others)
+        if found.keys() & set(others):
+            optional.add(first)
     wrong = {
         "are missing": [name for name in wanted if name not in found and name not in optional],
-        "are unknown": [name for name in found if name not in wanted and name not in optional],
+        "are unknown": [name for name in found if name not in known],
         "have another shape": [name for name in wanted if name in found and wanted[name] != found[name]],
     }
     for what, names in wrong.items():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
+from threading import Condition, Thread
 
 import numpy as np
 import torch
@@ -69,10 +69,10 @@ class Decoder:
     def __init__(self, vocoder: Vocoder, name: str = "lfm2_audio.decoder") -> None:
         """Start the thread ``name``; ``vocoder`` is used by it alone from now on."""
         self._vocoder = vocoder
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._reply = _Reply(lambda words, samples: None, lambda: False, over=True)
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def begin(self, emit: Emit, canceled: Callable[[], bool]) -> None:
@@ -186,5 +186,4 @@ class Decoder:
         with self._changed:
             reply.over = True
             reply.error = error
-            reply.waiting.clear()
             self._changed.notify_all()

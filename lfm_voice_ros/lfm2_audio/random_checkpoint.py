@@ -14,13 +14,9 @@ from typing import Any, Literal
 import torch
 
 from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.lfm2_audio.checkpoint import DETOKENIZER_FOLDER, MIMI_FILE
 
 Size = Literal["tiny", "real"]
-
-#: The file of Mimi's weights in a checkpoint.
-MIMI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors"
-#: The folder of the LFM detokenizer in a checkpoint.
-DETOKENIZER_FOLDER = "audio_detokenizer"
 
 #: The special tokens below 131 that have a name; the ids between are reserved.
 _SPECIAL = {

@@ -30,7 +30,9 @@ class TextSampler:
         self._temperature = sampling.text_temperature
         self._top_k = sampling.text_top_k
         self._generator = torch.Generator(embedding.device)
-        if sampling.seed is not None:
+        if sampling.seed is None:
+            self._generator.seed()  # a generator begins with the same numbers in every process
+        else:
             self._generator.manual_seed(sampling.seed)
 
     @torch.inference_mode()

@@ -70,7 +70,8 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     def open(self) -> None:
         """Load the engine: the lite one in the worker, so that turns wait for it; a large one beside it."""
-        self.health.set("loading", Level.WARN, "loading the voice")
+        what = "the voice" if self.settings.engine == "lite" else "LFM2-Audio"
+        self.health.set("loading", Level.WARN, f"loading {what}")
         if self.settings.engine != "lfm2_audio":
             self._jobs.put(self._load_lite)
         if self.settings.engine != "lite":
@@ -235,9 +236,10 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     def _tell(self, condition: str, message: str, level: Level) -> None:
         if condition == "loading":
-            self.health.set("loading", level, message)
+            progress = f"loading LFM2-Audio: {message}"
+            self.health.set("loading", level, progress)
             self.publish_diagnostics()
-            self.get_logger().info(message)
+            self.get_logger().info(progress)
         else:
             self.trouble(condition, message, level)
 

@@ -14,20 +14,21 @@ from lfm_voice_ros.nodes.base import to_stamp
 class Talk:
     """What a dialogue node gives, and the messages of a turn to give it."""
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probe, name: str = "dialogue") -> None:
         self.probe = probe
+        self._name = name  # of the node in the diagnostics
         self.replies: list[Reply] = probe.subscribe("reply", Reply)
         self.chunks: list[SpeechAudio] = probe.subscribe("audio/output", SpeechAudio)
         self.metrics: list[TurnMetrics] = probe.subscribe("turn_metrics", TurnMetrics)
         self.diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
 
-    def ready(self) -> None:
+    def ready(self, timeout: float = 20.0) -> None:
         self.probe.wait_for(
-            lambda: not (self.status() or (0, "loading"))[1].startswith("loading"), what="a loaded voice"
+            lambda: not (self.status() or (0, "loading"))[1].startswith("loading"), timeout, what="a loaded voice"
         )
 
     def status(self) -> tuple[int, str] | None:
-        found = [each for message in self.diagnostics for each in message.status if each.name == "dialogue"]
+        found = [each for message in self.diagnostics for each in message.status if each.name == self._name]
         return (found[-1].level[0], found[-1].message) if found else None
 
     def turn(self, utterance_id: str, text: str, *results: str) -> None:

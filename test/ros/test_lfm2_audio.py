@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from harness import NodeProcess, Probe
-from rcl_interfaces.srv import GetParameters
 from talk import Talk
 
 from lfm_voice_ros.core.types import SAMPLE_RATE
@@ -22,6 +21,8 @@ from lfm_voice_ros.lfm2_audio.random_checkpoint import write
 
 Start = Callable[..., NodeProcess]
 
+NAMESPACE = "speech_to_speech"
+LOADING = 90.0  # s; PyTorch and liquid-audio take ten on a quiet machine
 RESULT = "Looking left, thirty degrees."
 
 
@@ -31,20 +32,32 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("lfm2_audio") / "tiny")
 
 
-@pytest.fixture
-def start_engine(start: Start, tiny: Path) -> Start:
-    """Start a dialogue node with the tiny model; further parameters by name."""
-
-    def start_engine(**parameters: object) -> NodeProcess:
-        values = {"engine": "lfm2_audio", "model": str(tiny), "device": "cpu", "max_reply": 3.0, "context": 1024}
-        return start("dialogue", parameters={**values, **parameters})
-
-    return start_engine
+@pytest.fixture(scope="module")
+def node(domain: int, tiny: Path) -> Iterator[NodeProcess]:
+    """One dialogue node with the tiny model for the tests that talk to it: importing PyTorch takes it ten seconds."""
+    # In a namespace of its own: the nodes of other tests must not hear what it is told.
+    with NodeProcess("dialogue", parameters=_parameters(tiny), remappings={"__ns": f"/{NAMESPACE}"}) as process:
+        yield process
 
 
 @pytest.fixture
 def talk(probe: Probe) -> Talk:
     return Talk(probe)
+
+
+@pytest.fixture
+def ready(node: NodeProcess) -> Iterator[Talk]:
+    """A talk with the node, once it has loaded its model."""
+    probe = Probe(namespace=f"/{NAMESPACE}")
+    talk = Talk(probe, f"{NAMESPACE}/dialogue")
+    talk.ready(LOADING)
+    yield talk
+    probe.close()
+
+
+def _parameters(model: Path | str, **changes: object) -> dict[str, object]:
+    values = {"engine": "lfm2_audio", "model": str(model), "device": "cpu", "context": 2048, "seed": 1}
+    return {**values, **changes}
 
 
 def say(talk: Talk, utterance_id: str, seconds: float = 0.6) -> None:
@@ -73,15 +86,12 @@ def spoken_turn(talk: Talk, utterance_id: str, *results: str) -> None:
     talk.closed(utterance_id)
 
 
-def test_speech_is_answered_in_streamed_speech_that_tells_the_result(start_engine: Start, talk: Talk) -> None:
-    start_engine()
-    talk.ready()
+def test_speech_is_answered_in_streamed_speech_that_tells_the_result(ready: Talk) -> None:
+    spoken_turn(ready, "u1", RESULT)
 
-    spoken_turn(talk, "u1", RESULT)
-
-    assert talk.reply("u1").text == RESULT
-    assert talk.reply("u1").source == "tools"
-    chunks = [chunk for chunk in talk.chunks if chunk.utterance_id == "u1"]
+    assert ready.reply("u1").text == RESULT
+    assert ready.reply("u1").source == "tools"
+    chunks = [chunk for chunk in ready.chunks if chunk.utterance_id == "u1"]
     assert [chunk.sequence for chunk in chunks] == list(range(len(chunks)))
     assert {chunk.sample_rate for chunk in chunks} == {24_000}
     assert " ".join(chunk.text for chunk in chunks if chunk.text) == RESULT
@@ -90,68 +100,66 @@ def test_speech_is_answered_in_streamed_speech_that_tells_the_result(start_engin
     assert sum(sounds) >= 0.5 * 24_000
 
 
-def test_twenty_turns_are_answered_truly(start_engine: Start, talk: Talk) -> None:
-    start_engine(max_reply=1.0)
-    talk.ready()
-
+def test_twenty_turns_are_answered_truly(ready: Talk) -> None:
     for number in range(20):
-        spoken_turn(talk, f"u{number}", f"Looking left, {number + 5} degrees.")
+        spoken_turn(ready, f"t{number}", f"{number + 5} degrees.")
 
-    assert [reply.text for reply in talk.replies] == [f"Looking left, {number + 5} degrees." for number in range(20)]
+    assert [reply.text for reply in ready.replies] == [f"{number + 5} degrees." for number in range(20)]
 
 
-def test_an_interrupt_cuts_the_speech_and_the_next_turn_is_answered(start_engine: Start, talk: Talk) -> None:
-    start_engine(max_reply=60.0, context=4096)
-    talk.ready()
-    say(talk, "u1")
-    talk.probe.publish("transcript", Transcript(utterance_id="u1", text="talk", confidence=1.0))
-    talk.decided("u1", " ".join(["This is a very long answer."] * 40))
-    talk.probe.wait_for(lambda: any(chunk.samples for chunk in talk.chunks), what="the first sound")
+def test_an_interrupt_cuts_the_speech_and_the_next_turn_is_answered(ready: Talk) -> None:
+    say(ready, "i1")
+    ready.probe.publish("transcript", Transcript(utterance_id="i1", text="talk", confidence=1.0))
+    ready.decided("i1", " ".join(["This is a very long answer."] * 40))
+    ready.probe.wait_for(lambda: any(chunk.samples for chunk in ready.chunks), what="the first sound")
 
-    talk.probe.publish("interrupt", Interrupt(utterance_id="u1", reason="test"))
-    talk.probe.publish("playback", Playback(utterance_id="u1", state=Playback.INTERRUPTED, heard_seconds=0.3))
-    assert talk.closed("u1").interrupted
-    spoken_turn(talk, "u2", RESULT)
+    ready.probe.publish("interrupt", Interrupt(utterance_id="i1", reason="test"))
+    ready.probe.publish("playback", Playback(utterance_id="i1", state=Playback.INTERRUPTED, heard_seconds=0.3))
+    assert ready.closed("i1").interrupted
+    spoken_turn(ready, "i2", RESULT)
 
-    assert talk.reply("u2").text == RESULT
-    first = [chunk for chunk in talk.chunks if chunk.utterance_id == "u1"]
+    assert ready.reply("i2").text == RESULT
+    first = [chunk for chunk in ready.chunks if chunk.utterance_id == "i1"]
     assert not any(chunk.last for chunk in first)
 
 
-def test_a_decision_that_never_comes_ends_in_a_sentence_in_the_models_voice(start_engine: Start, talk: Talk) -> None:
-    start_engine(decision_timeout=0.5)
-    talk.ready()
-    say(talk, "u1")
-    talk.probe.publish("transcript", Transcript(utterance_id="u1", text="look left", confidence=1.0))
+def test_noise_without_words_leaves_the_talk_as_it_was(ready: Talk) -> None:
+    say(ready, "noise")
+    ready.probe.publish("transcript", Transcript(utterance_id="noise", text="", rejection="no words"))
+    ready.closed("noise")
 
-    assert "could not decide" in talk.reply("u1").text
-    assert talk.spoken("u1") is not None
+    spoken_turn(ready, "n1", RESULT)
 
-
-def test_noise_without_words_leaves_the_talk_as_it_was(start_engine: Start, talk: Talk) -> None:
-    start_engine()
-    talk.ready()
-    say(talk, "noise")
-    talk.probe.publish("transcript", Transcript(utterance_id="noise", text="", rejection="no words"))
-    talk.closed("noise")
-
-    spoken_turn(talk, "u1", RESULT)
-
-    assert [reply.utterance_id for reply in talk.replies] == ["u1"]
+    assert [reply.utterance_id for reply in ready.replies] == ["n1"]
 
 
-def test_while_it_loads_turns_are_answered_as_text(start_engine: Start, talk: Talk, tiny: Path) -> None:
-    start_engine()
+def test_an_utterance_that_cannot_be_heard_is_answered_by_its_words(ready: Talk) -> None:
+    ready.turn("w1", "look left", RESULT)  # its utterance has no samples
+
+    assert ready.reply("w1").text == RESULT
+    assert ready.spoken("w1")
+
+
+def test_a_model_that_loads_late_answers_as_text_first_and_calls_tools_by_itself_and_gives_up_waiting(
+    start: Start, talk: Talk, tiny: Path
+) -> None:
+    start("dialogue", parameters=_parameters(tiny, calls="lora", decision_timeout=0.5))
+    own: list[ToolDecision] = talk.probe.subscribe("own_calls", ToolDecision)
     talk.turn("early", "look left", RESULT)
-
     assert talk.reply("early").text == RESULT
 
+    talk.ready(LOADING)
+    say(talk, "u1")
+    talk.probe.wait_for(lambda: own, what="the model's own calls")
+    assert own[0].utterance_id == "u1"
+    talk.probe.publish("transcript", Transcript(utterance_id="u1", text="look left", confidence=1.0))
+    assert "could not decide" in talk.reply("u1").text
+    assert talk.spoken("u1")
 
-def test_with_auto_a_missing_model_leaves_the_lite_engine_which_the_diagnostics_say(
-    start_engine: Start, talk: Talk
-) -> None:
-    node = start_engine(engine="auto", model="/nowhere/at/all")
-    talk.probe.wait_for(lambda: "lite engine" in (talk.status() or (0, ""))[1], what="the fall back")
+
+def test_with_auto_a_missing_model_leaves_the_lite_engine_which_the_diagnostics_say(start: Start, talk: Talk) -> None:
+    node = start("dialogue", parameters=_parameters("/nowhere/at/all", engine="auto"))
+    talk.probe.wait_for(lambda: "lite engine" in (talk.status() or (0, ""))[1], LOADING, what="the fall back")
 
     talk.turn("u1", "hello")
 
@@ -165,27 +173,15 @@ def test_with_auto_a_missing_model_leaves_the_lite_engine_which_the_diagnostics_
 
 
 def test_a_missing_model_that_was_asked_for_is_told_in_one_sentence_and_results_still_are(
-    start_engine: Start, talk: Talk
+    start: Start, talk: Talk
 ) -> None:
-    node = start_engine(model="/nowhere/at/all")
-    talk.probe.wait_for(lambda: (talk.status() or (0, ""))[0] == 2, what="an error in the diagnostics")
+    node = start("dialogue", parameters=_parameters("/nowhere/at/all"))
+    talk.probe.wait_for(lambda: (talk.status() or (0, ""))[0] == 2, LOADING, what="an error in the diagnostics")
 
     talk.turn("u1", "look left", RESULT)
 
     assert talk.reply("u1").text == RESULT
     assert "Traceback" not in node.output
-
-
-def test_the_models_own_calls_are_published_for_the_detector(start_engine: Start, talk: Talk) -> None:
-    start_engine(calls="lora")
-    talk.ready()
-    own: list[ToolDecision] = talk.probe.subscribe("own_calls", ToolDecision)
-    talk.probe.call("dialogue/get_parameters", GetParameters, GetParameters.Request(names=["calls"]))
-
-    say(talk, "u1")
-
-    talk.probe.wait_for(lambda: own, what="the model's own calls")
-    assert own[0].utterance_id == "u1"
 
 
 def test_the_detector_decides_by_the_dialogues_own_text(start: Start, probe: Probe) -> None:
