@@ -20,7 +20,8 @@ class Lfm2AudioTranscriber:
     def __init__(self, settings: TranscriberSettings) -> None:
         """Load the model that the settings name. Raises ResourceError, with what to do."""
         try:
-            from lfm_voice_ros.lfm2_audio.checkpoint import DEFAULT_MODEL, Source, load_shared
+            from lfm_voice_ros.lfm2_audio.checkpoint import Source, load_shared
+            from lfm_voice_ros.lfm2_audio.hub import DEFAULT_MODEL
             from lfm_voice_ros.lfm2_audio.modes import Recognition
         except ImportError as exc:
             raise ResourceError("liquid-audio is not installed; run scripts/setup --lfm") from exc

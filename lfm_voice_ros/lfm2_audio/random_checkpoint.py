@@ -14,7 +14,8 @@ from typing import Any, Literal
 import torch
 
 from lfm_voice_ros.core.errors import ResourceError
-from lfm_voice_ros.lfm2_audio.checkpoint import DETOKENIZER_FOLDER, MIMI_FILE
+from lfm_voice_ros.lfm2_audio.checkpoint import MIMI_FILE
+from lfm_voice_ros.lfm2_audio.hub import DETOKENIZER_FOLDER
 
 Size = Literal["tiny", "real"]
 

@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from lfm_voice_ros.core.errors import AudioError, ResourceError
 from lfm_voice_ros.core.types import Samples
 from lfm_voice_ros.lfm2_audio import checkpoint, random_checkpoint
-from lfm_voice_ros.lfm2_audio.checkpoint import DETOKENIZER_FOLDER, MIMI_FILE, Lfm2Audio, Source, load, load_shared
+from lfm_voice_ros.lfm2_audio.checkpoint import MIMI_FILE, Lfm2Audio, Source, load, load_shared
+from lfm_voice_ros.lfm2_audio.hub import DETOKENIZER_FOLDER
 
 NAME = "somebody/LFM2-Audio-tiny"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
