@@ -148,7 +148,9 @@ class Lfm2AudioEngine:
         self._generator = Generator(model, text, frames, max_frames)
         self._make_context = lambda: Context(model, settings.context, graphs=settings.cuda_graphs, failed=degraded)
         self._conversation = Conversation(model, self._system, self._make_context)
-        self._decoder = Decoder(make_vocoder(model.detokenizer_kind, model.load_detokenizer()))
+        with model.lock:  # making it may capture a CUDA graph, beside which nobody may use the GPU
+            vocoder = make_vocoder(model.detokenizer_kind, model.load_detokenizer())
+        self._decoder = Decoder(vocoder)
         self._pending: str | None = None  # the utterance that was read and not answered
         self._sounds: OrderedDict[str, torch.Tensor] = OrderedDict()  # of utterances that wait behind it
         self._begun: _Begun | None = None

@@ -57,7 +57,6 @@ class Context:
         """How many positions there are."""
         return self._window
 
-    @torch.inference_mode()
     def feed(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Read ``embeddings``, shape (n, hidden), n ≥ 1; give the hidden state behind the last, shape (hidden,).
 
@@ -70,7 +69,7 @@ class Context:
             )
         try:
             for chunk in embeddings.split(_CHUNK):
-                with self._model.lock:
+                with torch.inference_mode(), self._model.lock:
                     hidden = self._step(chunk) if len(chunk) == 1 else self._read(chunk)
         except torch.OutOfMemoryError as exc:
             raise ResourceError("the GPU has no memory left for the conversation; set a smaller context") from exc

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -30,6 +30,9 @@ MIMI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors"
 _SPECIAL_TOKENS = {"<|im_end|>": 7, "<|audio_start|>": 128, "<|text_end|>": 130}
 #: The encoder halves the spectrogram three times and takes nothing shorter.
 _SHORTEST = 9  # mel frames
+
+
+DetokenizerKind = Literal["lfm", "mimi"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Lfm2Audio:
             return self.net.audio_embedding(codes).sum(1, dtype=self.dtype)
 
     @property
-    def detokenizer_kind(self) -> str:
+    def detokenizer_kind(self) -> DetokenizerKind:
         """``lfm`` or ``mimi``: what makes sound of frames. Raises ResourceError where the checkpoint has neither."""
         return _detokenizer_kind(self.source, self._folder)
 
@@ -224,16 +227,17 @@ def _lfm_config(config: dict[str, Any]) -> Any:
     return Lfm2Config(**config)
 
 
-def _detokenizer_kind(source: Source, folder: Path) -> str:
-    there = {
+def _detokenizer_kind(source: Source, folder: Path) -> DetokenizerKind:
+    there: dict[DetokenizerKind, bool] = {
         "lfm": (folder / DETOKENIZER_FOLDER / "config.json").is_file(),
         "mimi": (folder / MIMI_FILE).is_file(),
     }
     kinds = [kind for kind, is_there in there.items() if is_there]
     if source.detokenizer == "auto" and kinds:
         return kinds[0]
-    if source.detokenizer in kinds:
-        return source.detokenizer
+    for kind in kinds:
+        if kind == source.detokenizer:
+            return kind
     wanted = "detokenizer" if source.detokenizer == "auto" else f"{source.detokenizer} detokenizer"
     raise ResourceError(
         f"{_name(source)} comes without the {wanted}; "

@@ -181,7 +181,9 @@ class Generator:
         return context.length + more >= context.window
 
     def _sample_text(self) -> int:
-        return self._text.sample(self._state()[1])
+        _, hidden = self._state()
+        token: int = self._text.sample(hidden)
+        return token
 
     def _read_text(self, tokens: Sequence[int]) -> None:
         self._hidden = self._state()[0].feed(self._model.embed_text(tokens))

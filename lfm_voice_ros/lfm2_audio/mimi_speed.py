@@ -7,8 +7,8 @@ order:
 - The first transposed convolution, 33 MB of weights, falls back to PyTorch's slow kernel while a call has fewer than
   eight frames; it alone takes more than half of the whole decoding. As a matrix product and an overlap-add it takes
   about a tenth of that.
-- The first convolution falls back in the same way; as a matrix product it takes about a third, which is a twelfth of
-  what is left of the whole.
+- The first convolution falls back in the same way; as a matrix product it takes about a third, which saves another
+  twentieth of what is left.
 
 What did not pay: the later transposed convolutions as matrix products (slower from four frames on), one embedding table
 per codebook (the quantizer is half a percent), memory with channels last or weights laid out anew (a few percent), less

@@ -43,7 +43,6 @@ class _Mode:
 class Recognition(_Mode):
     """Speech to text. For one thread."""
 
-    @torch.inference_mode()
     def recognize(self, samples: Samples, most_tokens: int) -> tuple[str, list[float]]:
         """Take speech at 16 kHz; give its words and the probability of each token, the likeliest each time.
 
@@ -73,7 +72,8 @@ class Speech(_Mode):
         self._frames = FrameSampler(
             model.net, temperature=sampling.audio_temperature, top_k=sampling.audio_top_k, seed=sampling.seed
         )
-        self._vocoder = make_vocoder(model.detokenizer_kind, model.load_detokenizer())
+        with model.lock:  # making it may capture a CUDA graph, beside which nobody may use the GPU
+            self._vocoder = make_vocoder(model.detokenizer_kind, model.load_detokenizer())
 
     def speak(self, text: str) -> Iterator[Samples]:
         """Take a sentence; give its sound in pieces, float32 at 24 kHz. Raises ResourceError."""

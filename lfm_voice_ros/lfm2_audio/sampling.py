@@ -35,7 +35,6 @@ class TextSampler:
         else:
             self._generator.manual_seed(sampling.seed)
 
-    @torch.inference_mode()
     def sample(self, hidden: torch.Tensor) -> int:
         """Take the hidden state, shape (hidden,); give the next token."""
         logits = torch.nn.functional.linear(hidden, self._embedding).float()

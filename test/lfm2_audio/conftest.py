@@ -27,16 +27,20 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of the tiny checkpoint, without Mimi. For reading."""
+def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of the tiny checkpoint, without Mimi, or of the one of --real-weights. For reading."""
+    real: Path | None = request.config.getoption("--real-weights")
+    if real is not None:
+        return real
     from lfm_voice_ros.lfm2_audio import random_checkpoint
 
     return random_checkpoint.write(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 @pytest.fixture(scope="session")
-def model(tiny: Path) -> Lfm2Audio:
-    """Give the tiny model on the CPU in float32."""
+def model(request: pytest.FixtureRequest, tiny: Path) -> Lfm2Audio:
+    """Give the tiny model on the CPU in float32, or the real one where there is a GPU."""
     from lfm_voice_ros.lfm2_audio.checkpoint import Source, load
 
-    return load(Source(str(tiny), device="cpu", dtype="float32"))
+    device = "auto" if request.config.getoption("--real-weights") else "cpu"
+    return load(Source(str(tiny), device=device, dtype="float32"))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 import torch
-from talks import assert_true_to_its_history
+from histories import assert_true_to_its_history
 
 from lfm_voice_ros.core.errors import AudioError, ResourceError
 from lfm_voice_ros.core.resources import config_file

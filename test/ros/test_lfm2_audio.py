@@ -27,9 +27,10 @@ RESULT = "Looking left, thirty degrees."
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that a node can load."""
-    return write(tmp_path_factory.mktemp("lfm2_audio") / "tiny")
+def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that a node can load: a tiny one, or that of --real-weights."""
+    real: Path | None = request.config.getoption("--real-weights")
+    return real if real is not None else write(tmp_path_factory.mktemp("lfm2_audio") / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def ready(node: NodeProcess) -> Iterator[Talk]:
 
 
 def _parameters(model: Path | str, **changes: object) -> dict[str, object]:
-    values = {"engine": "lfm2_audio", "model": str(model), "device": "cpu", "context": 2048, "seed": 1}
+    values = {"engine": "lfm2_audio", "model": str(model), "device": "auto", "context": 2048, "seed": 1}
     return {**values, **changes}
 
 
