@@ -43,6 +43,7 @@ setup(
         "xllamacpp",
     ],
     extras_require={
+        "lfm": ["liquid-audio==1.3.0", "transformers>=5.15.1,<6", "torch==2.11.0", "torchaudio==2.11.0"],
         "openai-whisper": ["openai-whisper", "torch"],
         "transformers": ["transformers>=5.15.1,<6", "torch"],
         "training": ["gguf", "hassil", "scikit-learn"],

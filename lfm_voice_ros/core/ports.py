@@ -132,6 +132,7 @@ class DialogueEngine(Protocol):
     """
 
     name: str
+    description: str  # with its model, its voice and its device, for the diagnostics
     sample_rate: int  # Hz, of what it says; 0 where it has no voice
     hears: bool  # whether it wants the sound of what the person said; where not, listen() is not called
 

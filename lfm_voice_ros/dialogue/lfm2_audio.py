@@ -123,6 +123,8 @@ class Lfm2AudioEngine:
     ) -> None:
         """``tools`` are told to the model. ``degraded`` is told what works more slowly than it could, and why."""
         self._model = model
+        kind = f"{str(model.dtype).removeprefix('torch.')} on {model.device}"
+        self.description = f"lfm2_audio {model.name}, {kind}, detokenizer {model.detokenizer_kind}"
         self._grounding = settings.grounding
         self._style: prompts.Style | None = None if settings.calls == "none" else settings.calls  # type: ignore[assignment]
         self._tools = [tool.name for tool in tools]

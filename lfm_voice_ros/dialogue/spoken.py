@@ -22,6 +22,7 @@ class SpokenEngine:
     ) -> None:
         """Without a ``synthesizer`` replies are text only. ``voice_failed`` is told why a reply was not spoken."""
         self.name = engine.name
+        self.description = f"{engine.name}, spoken by {synthesizer.name}" if synthesizer else f"{engine.name}, as text"
         self.sample_rate = synthesizer.sample_rate if synthesizer else 0
         self._engine = engine
         self._synthesizer = synthesizer
@@ -78,6 +79,7 @@ class SilentEngine:
     """Port DialogueEngine for a robot without one: it says so as text, and nothing else."""
 
     name = "none"
+    description = "none"
     sample_rate = 0
     hears = False
 

@@ -168,7 +168,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         if self._loaded is not None:
             old, self._engine, self._loaded = self._engine, self._loaded, None
             old.close()
-            self.health.value("engine", self._engine.name)
+            self.health.value("engine", self._engine.description)
         job()
 
     def _listen(self, msg: Utterance) -> None:
@@ -245,7 +245,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     def _load_lite(self) -> None:
         self._engine = load_lite(self.settings, self._tools, self._tell)
-        self.health.value("engine", self._engine.name)
+        self.health.value("engine", self._engine.description)
         if self.settings.engine == "lite":
             self.well("loading")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from lfm_voice_ros.core.types import (
     Utterance,
 )
 from lfm_voice_ros.dialogue.lfm2_audio import FRAME, Lfm2AudioEngine
+from lfm_voice_ros.lfm2_audio.cache import Context
 from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
 from lfm_voice_ros.lfm2_audio.generation import TEXT_END
 from lfm_voice_ros.tools.registry import Registry
@@ -215,6 +217,27 @@ def test_a_claim_that_no_tool_made_true_is_never_voiced(
     assert not any(claim in engine.conversation.transcript() for claim in ("turning my", "looking up now"))
 
 
+def test_the_persons_speech_is_read_before_the_decision_is_known(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine()
+    engine.listen(utterance("u1", seconds=5.0))
+    read: list[int] = []
+    feed = Context.feed
+
+    def counted(context: Context, embeddings: torch.Tensor) -> torch.Tensor:
+        read.append(len(embeddings))
+        return feed(context, embeddings)
+
+    monkeypatch.setattr(Context, "feed", counted)
+    engine.answer(Question("u1", results=(LEFT,)), Listener(patience=1))
+
+    opening = read[0]
+    assert opening == len(engine._model.encode("<|im_end|>\n<|im_start|>assistant\n"))
+    assert read[1] == 6  # and then the first text goes in, before the first frame
+    assert set(read[2:14]) == {1}
+
+
 def test_text_reaches_the_listener_before_the_sound_that_says_it(make_engine: MakeEngine) -> None:
     order: list[str] = []
 
@@ -325,7 +348,10 @@ def test_five_hundred_interruptions_leave_no_stale_sound_and_no_wrong_history(
     chance = random.Random(11)
     engine = make_engine(max_reply=1.0)
     threads = threading.active_count()
+    tensors = 0
     for number in range(500):
+        if number == 250:
+            tensors = _living_tensors()
         name = f"u{number}"
         engine.listen(utterance(name, 0.2, seed=number))
         listener = Listener(patience=chance.randint(0, 6))
@@ -341,9 +367,15 @@ def test_five_hundred_interruptions_leave_no_stale_sound_and_no_wrong_history(
         assert said.endswith("<|im_end|>\n")
         engine.rest(lambda: chance.random() < 0.5)
     assert threading.active_count() == threads
+    assert _living_tensors() <= tensors + 200  # as many as the history happens to have
     assert engine.conversation.context.length < 1024
     assert_true_to_its_history(model, engine.conversation)
     assert turn(engine, "last", LEFT).replies == [Reply(LEFT.speech, "tools")]
+
+
+def _living_tensors() -> int:
+    gc.collect()
+    return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())  # isinstance asks odd objects
 
 
 def test_a_reply_that_is_canceled_before_it_begins_is_given_as_text_only(make_engine: MakeEngine) -> None:

@@ -21,7 +21,11 @@ pytest.importorskip("launch_ros", reason="launch and launch_ros come with a ROS 
 ARGUMENTS = [
     "tools",
     "tools_model",
+    "transcriber",
     "dialogue",
+    "dialogue_model",
+    "grounding",
+    "tts",
     "audio_source",
     "audio_sink",
     "head",
@@ -118,3 +122,26 @@ def test_a_wrong_parameter_file_ends_the_launch_with_the_reason(
 
     assert "transcriber has no parameter 'modle'" in output
     assert "Traceback" not in output
+
+
+def test_lfm2_audio_answers_and_calls_tools_by_its_own_text(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe, tmp_path: Path
+) -> None:
+    pytest.importorskip("liquid_audio", reason="needs scripts/setup --lfm")
+    from lfm_voice_ros.lfm2_audio.random_checkpoint import write
+
+    diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
+    launch(
+        "dialogue:=lfm2_audio",
+        f"dialogue_model:={write(tmp_path / 'tiny')}",
+        "tools:=lora",
+        "tools_model:=dialogue",
+        "grounding:=forced",
+        *QUIET,
+    )
+
+    def engine() -> bool:
+        statuses = [status for message in diagnostics for status in message.status if status.name == "dialogue"]
+        return any("lfm2_audio tiny" in value.value for status in statuses for value in status.values)
+
+    probe.wait_for(engine, timeout=90.0, what="the engine in the diagnostics")

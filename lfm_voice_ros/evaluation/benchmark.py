@@ -1,0 +1,390 @@
+"""How fast LFM2-Audio answers on this machine: the engine, and liquid-audio's own loop on the same weights.
+
+Every turn is 2 s of sound, answered with the same number of frames, so that no time depends on what the weights say.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from liquid_audio import ChatState
+
+from lfm_voice_ros.core import prompts
+from lfm_voice_ros.core.resources import config_file
+from lfm_voice_ros.core.settings import DialogueSettings
+from lfm_voice_ros.core.types import (
+    Question,
+    Reply,
+    Samples,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    ToolStatus,
+)
+from lfm_voice_ros.dialogue.lfm2_audio import FRAME, Lfm2AudioEngine
+from lfm_voice_ros.evaluation.scoring import percentile
+from lfm_voice_ros.lfm2_audio.cache import Context
+from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio, Source, load
+from lfm_voice_ros.lfm2_audio.conversation import Conversation
+from lfm_voice_ros.lfm2_audio.frame import END_OF_AUDIO, FrameSampler
+from lfm_voice_ros.lfm2_audio.generation import Frame, Generator
+from lfm_voice_ros.lfm2_audio.hub import Progress
+from lfm_voice_ros.lfm2_audio.sampling import Sampling, TextSampler
+from lfm_voice_ros.lfm2_audio.vocoder import SAMPLE_RATE as VOICE_RATE
+from lfm_voice_ros.lfm2_audio.vocoder import make_vocoder
+from lfm_voice_ros.tools.registry import Registry
+
+_SPEECH = 2.0  # s of each turn
+_SEED = 1
+#: What the robot says, again and again: one sentence, of which the reply is the beginning.
+_WORDS = "I look to the left and to the right and up and down and "
+_DECODINGS = 24  # calls that are timed, for each number of frames a call
+_SOONEST = 0.8  # of the shortest reply: later than that none is interrupted
+#: Bytes read to measure the bandwidth: far more than a cache holds.
+_BLOCK = 512 * 2**20
+_READINGS = 5  # of which the fastest counts
+#: The system prompt of liquid-audio's demo.
+_THEIR_SYSTEM = "Respond with interleaved text and audio."
+#: Decodes one frame, shape (codebooks,), or keeps it until the reply has ended.
+_Decode = Callable[[torch.Tensor], object]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is measured."""
+
+    turns: int = 20
+    frames: int = 50  # of each reply
+    cuda_graphs: bool = True
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it is measured, and how the model was loaded there."""
+
+    cpu: str
+    cores: int
+    gpu: str  # empty where it isn't used
+    torch: str  # version
+    threads: int
+    dtype: str
+    detokenizer: str
+    cuda_graphs: str  # "captured", or why not
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Many times, in ms. NaN of none."""
+
+    p50: float
+    p95: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Count values together."""
+        return cls(percentile(values, 50), percentile(values, 95), len(values))
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A conversation in which frames are generated. Times in ms."""
+
+    frame_ms: Spread  # from one frame to the next: a step of the LFM and a frame of the depthformer, no decoding
+    first_frame_ms: list[float]  # of each turn, from the end of the person's speech
+    positions: int  # of the history when the last reply begins
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was measured. Times in ms, memory in MB (2**20 bytes)."""
+
+    load: Load
+    machine: Machine
+    first_audio_ms: list[float]  # of each turn, from the end of the person's speech to the first samples
+    hearing_ms: list[float]  # the part of it in which speech is encoded and read
+    real_time_factor: float  # time over sound, from the end of the person's speech to the end of the reply
+    interruption_ms: Spread  # until the engine has stopped
+    memory_mb: float  # by which the process has grown
+    gpu_memory_mb: float  # at most; NaN without a GPU
+    ours: Loop
+    decoding_ms: dict[int, Spread]  # a frame, by the number of frames in a call
+    theirs: Loop
+    their_detokenizer: str
+    their_real_time_factor: float
+    weights_read: int  # bytes, for a frame
+    bandwidth: float  # bytes/s
+
+    @property
+    def first_audio_growth(self) -> float:
+        """Time to first audio at the last turn, over that at the first."""
+        return self.first_audio_ms[-1] / self.first_audio_ms[0]
+
+    @property
+    def frame_rate_ratio(self) -> float:
+        """How many times as many frames are made as by liquid-audio's own loop, by the medians."""
+        return self.theirs.frame_ms.p50 / self.ours.frame_ms.p50
+
+    @property
+    def floor_ms(self) -> float:
+        """The time in which the weights of a frame can be read: bytes / (bytes/s)."""
+        return 1e3 * self.weights_read / self.bandwidth
+
+    @property
+    def bandwidth_share(self) -> float:
+        """That time over the one which a frame takes; 1 is the limit of a machine whose caches hold no weights."""
+        return self.floor_ms / self.ours.frame_ms.p50
+
+
+def measure(source: Source, plan: Load, progress: Progress) -> Benchmark:
+    """Load a model and measure everything. Raises ResourceError when that can't be done.
+
+    The time is that of ``3 × turns × frames`` frames, of half as many that are interrupted, and of loading.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    before = _memory_mb()
+    model = load(source, progress)
+    tools = Registry.from_file(config_file("tools.yaml")).specs()
+    settings = DialogueSettings(
+        engine="lfm2_audio",
+        cuda_graphs=plan.cuda_graphs,
+        # A reply that begins with given words and goes on freely ends after max_reply, and here never before.
+        grounding="prefill",
+        max_reply=plan.frames * FRAME,
+        system_prompt=prompts.dialogue(None, tools),
+        seed=_SEED,
+    )
+    said = _text(model, plan.frames)
+    talk = _talk(model, plan, settings, tools, said, progress)
+    memory, gpu_memory = _memory_mb() - before, _gpu_memory_mb(model.device)
+    progress("generating without decoding")
+    ours = _generate(model, plan, settings, said)
+    progress("decoding")
+    decoding = {count: _decode(model, count) for count in (1, 4)}
+    progress("liquid-audio's own loop")
+    their = _TheirLoop(model)
+    theirs, their_factor = their.talk(plan)
+    return Benchmark(
+        load=plan,
+        machine=_machine(model, plan, talk.reasons),
+        first_audio_ms=talk.first_audio_ms,
+        hearing_ms=talk.hearing_ms,
+        real_time_factor=talk.worked / talk.spoken,
+        interruption_ms=Spread.of(talk.interruption_ms),
+        memory_mb=memory,
+        gpu_memory_mb=gpu_memory,
+        ours=ours,
+        decoding_ms=decoding,
+        theirs=theirs,
+        their_detokenizer=their.detokenizer,
+        their_real_time_factor=their_factor,
+        weights_read=weights_read(model.net),
+        bandwidth=_bandwidth(model.device),
+    )
+
+
+def weights_read(net: Any) -> int:
+    """Bytes of weights that a frame reads, of liquid-audio's LFM2AudioModel.
+
+    The LFM's layers and the projection behind them are read once, the depthformer's layers once for each codebook, and
+    of each codebook the norm and the output layer, with the row for end-of-audio in the first one only. Embeddings are
+    read by the row: each codebook's for the LFM, and all but the last for the depthformer. Keys and values, of which
+    there are few, and the text's embeddings don't count.
+    """
+    rows = net.codebooks * _row(net.audio_embedding.embedding.weight)
+    depth = net.codebooks * _size(net.depthformer) + _size(net.depth_linear)
+    outputs = sum(_size(one.embedding_norm) + _size(one.to_logits) for one in net.depth_embeddings)
+    unread = sum(_row(one.to_logits.weight) for one in list(net.depth_embeddings)[1:])
+    fed_back = sum(_row(one.embedding.weight) for one in list(net.depth_embeddings)[:-1])
+    return _size(net.lfm) - _size(net.lfm.embed_tokens) + rows + depth + outputs - unread + fed_back
+
+
+def _size(module: Any) -> int:
+    return sum(weight.numel() * weight.element_size() for weight in module.parameters())
+
+
+def _row(table: torch.Tensor) -> int:
+    return table.shape[1] * table.element_size()
+
+
+@dataclass
+class _Talk:
+    """What a conversation with the engine gave; times in ms unless they say otherwise."""
+
+    reasons: list[str] = field(default_factory=list)  # why there are no CUDA graphs
+    first_audio_ms: list[float] = field(default_factory=list)
+    hearing_ms: list[float] = field(default_factory=list)
+    interruption_ms: list[float] = field(default_factory=list)
+    shortest: float = float("inf")  # s of an answer
+    worked: float = 0.0  # s
+    spoken: float = 0.0  # s of sound
+
+
+class _Listener:
+    """A SpeechOut that notes when sound comes, and interrupts at a given time."""
+
+    def __init__(self, until: float = float("inf")) -> None:
+        """``until`` is on the clock of ``time.perf_counter``."""
+        self.first = 0.0  # when the first sound came
+        self.seconds = 0.0  # of sound
+        self._until = until
+
+    def canceled(self) -> bool:
+        return time.perf_counter() >= self._until
+
+    def reply(self, reply: Reply) -> None:
+        pass
+
+    def say(self, words: str, samples: Samples) -> None:
+        if samples.size:
+            self.first = self.first or time.perf_counter()
+            self.seconds += samples.size / VOICE_RATE
+
+
+def _talk(
+    model: Lfm2Audio,
+    plan: Load,
+    settings: DialogueSettings,
+    tools: Sequence[ToolSpec],
+    said: str,
+    progress: Progress,
+) -> _Talk:
+    talk = _Talk()
+    progress("warming up")
+    engine = Lfm2AudioEngine(model, settings, tools, talk.reasons.append)
+    result = ToolResult(ToolCall("center"), ToolStatus.SUCCEEDED, said)
+    try:
+        engine.warm_up()
+        progress(f"a conversation of {plan.turns} turns")
+        for number in range(plan.turns):
+            _answer(engine, model.device, Question(f"turn {number}", results=(result,)), _speech(number), talk)
+        progress(f"{plan.turns} interruptions")
+        chance = random.Random(_SEED)
+        for number in range(plan.turns):
+            moment = chance.uniform(0.0, _SOONEST * talk.shortest)
+            _interrupt(engine, Question(f"interrupted {number}", results=(result,)), _speech(number), moment, talk)
+    finally:
+        engine.close()
+    return talk
+
+
+def _answer(engine: Lfm2AudioEngine, device: torch.device, question: Question, speech: Samples, talk: _Talk) -> None:
+    out = _Listener()
+    began = time.perf_counter()
+    engine.listen(_utterance(question, speech))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    heard = time.perf_counter()
+    engine.answer(question, out)
+    ended = time.perf_counter()
+    talk.hearing_ms.append(1e3 * (heard - began))
+    talk.first_audio_ms.append(1e3 * (out.first - began))
+    talk.shortest = min(talk.shortest, ended - heard)
+    talk.worked += ended - began
+    talk.spoken += out.seconds
+    engine.heard(question, None, "")
+    engine.rest(lambda: False)
+
+
+def _interrupt(engine: Lfm2AudioEngine, question: Question, speech: Samples, moment: float, talk: _Talk) -> None:
+    engine.listen(_utterance(question, speech))
+    until = time.perf_counter() + moment
+    out = _Listener(until)
+    engine.answer(question, out)
+    ended = time.perf_counter()
+    if ended > until:  # otherwise this reply was over before
+        talk.interruption_ms.append(1e3 * (ended - until))
+    engine.heard(question, out.seconds, "")
+    engine.rest(lambda: False)
+
+
+def _generate(model: Lfm2Audio, plan: Load, settings: DialogueSettings, said: str) -> Loop:
+    """Have the same conversation without anything beside the generation."""
+    talk = Conversation(
+        model, settings.system_prompt, lambda: Context(model, settings.context, graphs=plan.cuda_graphs)
+    )
+    sampling = Sampling()
+    sampler = FrameSampler(
+        model.net,
+        temperature=sampling.audio_temperature,
+        top_k=sampling.audio_top_k,
+        seed=_SEED,
+        graphs=plan.cuda_graphs,
+    )
+    generator = Generator(model, TextSampler(model.net.lfm.embed_tokens.weight, sampling), sampler, plan.frames)
+    tokens = model.encode(said)
+    frames: list[float] = []
+    firsts: list[float] = []
+    for number in range(plan.turns):
+        clock = _Clock(model.device)
+        talk.listen(str(number), model.embed_speech(_speech(number)), 2 * plan.frames)
+        positions = talk.context.length
+        generator.begin(talk.context, talk.reply())
+        clock.note()
+        for step in generator.interleave(tokens, free=True):
+            clock.note(counts=isinstance(step, Frame))
+            if isinstance(step, Frame):
+                talk.spoke(step.codes, ends=step.ends)
+            else:
+                talk.wrote(step.tokens)
+        frames += clock.counted()
+        firsts.append(clock.first())
+        talk.close()
+        talk.settle(lambda: False)
+    return Loop(Spread.of(frames), firsts, positions)
+
+
+def _decode(model: Lfm2Audio, count: int) -> Spread:
+    """Time the decoding of a frame where ``count`` of them are decoded in a call."""
+    vocoder = make_vocoder(model.detokenizer_kind, model.load_detokenizer())  # type: ignore[arg-type]
+    chance = torch.Generator().manual_seed(_SEED)
+    taken = []
+    for call in range(_DECODINGS + 1):
+        codes = torch.randint(END_OF_AUDIO, (count, model.codebooks), generator=chance).to(model.device)
+        began = time.perf_counter()
+        vocoder.decode(codes)
+        if call:
+            taken.append(1e3 * (time.perf_counter() - began) / count)
+    return Spread.of(taken)
+
+
+class _TheirLoop:
+    """A conversation as in liquid-audio's demo: the whole chat is read again at each turn, and sound is made in the
+    same thread as frames.
+    """
+
+    def __init__(self, model: Lfm2Audio) -> None:
+        self._model = model
+        self.detokenizer, self._decoding = _their_decoding(model)
+
+    def talk(self, plan: Load) -> tuple[Loop, float]:
+        """Give times, and time over sound."""
+        # Two frames that don't count: the first ones take longer.
+        with torch.random.fork_rng([self._model.device] if self._model.device.type == "cuda" else []):
+            torch.manual_seed(_SEED)
+            self._turn(self._chat(), _speech(0), 2)
+            chat = self._chat()
+            frames: list[float] = []
+            firsts: list[float] = []
+            worked, spoken = 0.0, 0
+            for number in range(plan.turns):
+                clock, decoded = self._turn(chat, _speech(number), plan.frames)
+                frames += clock.counted()
+                firsts.append(clock.first())
+                worked += clock.all()
+                spoken += decoded
+        return Loop(Spread.of(frames), firsts, self._positions), worked / (1e3 * FRAME * spoken or float("nan"))
+
+    def _chat(self) -> ChatState:
+        chat = ChatState(self._model.processor, codebooks=self._model.codebooks, dtype=self._model.dtype)
+        chat.new_turn("system")
+        chat.add_text(_THEIR_SYSTEM)
+        chat.end_turn()
+        chat.new_turn("user")
+        return chat
