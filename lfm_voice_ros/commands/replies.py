@@ -7,10 +7,14 @@ import functools
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
 
+from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.core.ports import DialogueEngine
 from lfm_voice_ros.core.settings import DialogueSettings, build
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 from lfm_voice_ros.evaluation.replies import ReplyScore, score, tool_turns
@@ -23,6 +27,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Declare the command."""
     parser = commands.add_parser("evaluate-replies", help="how often LFM2-Audio contradicts what its tools did")
     parser.add_argument("--model", default=DialogueSettings().model, help="a folder, or a name on the Hugging Face hub")
+    parser.add_argument(
+        "--denier",
+        action="store_true",
+        help="instead of --model: a tiny model that is trained on the spot to deny whatever it did",
+    )
     parser.add_argument("--turns", type=int, default=100, metavar="N", help="tool turns for each way")
     parser.add_argument("--max-reply", type=float, default=10.0, metavar="S", help="s that a reply may have")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -40,10 +49,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _score(way: str, arguments: argparse.Namespace) -> ReplyScore:
-    from lfm_voice_ros.assembly import load_lfm2_audio
-    from lfm_voice_ros.core.resources import config_file
-    from lfm_voice_ros.tools.registry import Registry
-
     values = {
         "engine": "lfm2_audio",
         "model": arguments.model,
@@ -53,12 +58,30 @@ def _score(way: str, arguments: argparse.Namespace) -> ReplyScore:
         "seed": 0,
     }
     settings = build(DialogueSettings, values, "dialogue")
-    tools = Registry.from_file(config_file("tools.yaml")).specs()
-    engine = load_lfm2_audio(settings, tools, lambda condition, message, level: print(message, file=sys.stderr))
+    engine = _denying_engine(settings) if arguments.denier else _engine(settings)
     try:
         return score(engine, tool_turns(arguments.turns), _voice())
     finally:
         engine.close()
+
+
+def _engine(settings: DialogueSettings) -> DialogueEngine:
+    from lfm_voice_ros.assembly import load_lfm2_audio
+    from lfm_voice_ros.core.resources import config_file
+    from lfm_voice_ros.tools.registry import Registry
+
+    tools = Registry.from_file(config_file("tools.yaml")).specs()
+    return load_lfm2_audio(settings, tools, lambda condition, message, level: print(message, file=sys.stderr))
+
+
+def _denying_engine(settings: DialogueSettings) -> DialogueEngine:
+    try:
+        from lfm_voice_ros.dialogue.lfm2_audio import Lfm2AudioEngine
+        from lfm_voice_ros.evaluation.denier import make_denier
+    except ImportError as exc:
+        raise ResourceError("liquid-audio is not installed; run scripts/setup --lfm") from exc
+    with TemporaryDirectory(prefix="lfm_voice_") as folder:
+        return Lfm2AudioEngine(make_denier(Path(folder)), settings, [])
 
 
 def _voice() -> Callable[[str], Samples]:
