@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lfm_voice_ros.commands import evaluate, replies, training
+from lfm_voice_ros.commands import benchmark, evaluate, replies, training
 from lfm_voice_ros.core.errors import VoiceError
 from lfm_voice_ros.demo import options
 
@@ -57,5 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     devices.set_defaults(run=_devices)
     evaluate.add_to(commands)
     replies.add_to(commands)
+    benchmark.add_to(commands)
     training.add_to(commands)
     return parser

@@ -5,19 +5,28 @@ Every turn is 2 s of sound, answered with the same number of frames, so that no 
 
 from __future__ import annotations
 
+import math
+import os
+import platform
 import random
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from liquid_audio import ChatState
+from liquid_audio import ChatState, LFMModality
+from liquid_audio.moshi.utils.compile import no_compile
 
 from lfm_voice_ros.core import prompts
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import DialogueSettings
 from lfm_voice_ros.core.types import (
+    SAMPLE_RATE,
     Question,
     Reply,
     Samples,
@@ -25,6 +34,7 @@ from lfm_voice_ros.core.types import (
     ToolResult,
     ToolSpec,
     ToolStatus,
+    Utterance,
 )
 from lfm_voice_ros.dialogue.lfm2_audio import FRAME, Lfm2AudioEngine
 from lfm_voice_ros.evaluation.scoring import percentile
@@ -52,6 +62,8 @@ _READINGS = 5  # of which the fastest counts
 _THEIR_SYSTEM = "Respond with interleaved text and audio."
 #: Decodes one frame, shape (codebooks,), or keeps it until the reply has ended.
 _Decode = Callable[[torch.Tensor], object]
+#: Inside, a reply is decoded.
+_Decoding = Callable[[], AbstractContextManager[_Decode]]
 
 
 @dataclass(frozen=True)
@@ -121,6 +133,11 @@ class Benchmark:
     bandwidth: float  # bytes/s
 
     @property
+    def first_audio(self) -> Spread:
+        """Time to first audio over all turns."""
+        return Spread.of(self.first_audio_ms)
+
+    @property
     def first_audio_growth(self) -> float:
         """Time to first audio at the last turn, over that at the first."""
         return self.first_audio_ms[-1] / self.first_audio_ms[0]
@@ -168,8 +185,7 @@ def measure(source: Source, plan: Load, progress: Progress) -> Benchmark:
     progress("decoding")
     decoding = {count: _decode(model, count) for count in (1, 4)}
     progress("liquid-audio's own loop")
-    their = _TheirLoop(model)
-    theirs, their_factor = their.talk(plan)
+    theirs, their_detokenizer, their_factor = _their_talk(model, plan)
     return Benchmark(
         load=plan,
         machine=_machine(model, plan, talk.reasons),
@@ -182,7 +198,7 @@ def measure(source: Source, plan: Load, progress: Progress) -> Benchmark:
         ours=ours,
         decoding_ms=decoding,
         theirs=theirs,
-        their_detokenizer=their.detokenizer,
+        their_detokenizer=their_detokenizer,
         their_real_time_factor=their_factor,
         weights_read=weights_read(model.net),
         bandwidth=_bandwidth(model.device),
@@ -206,11 +222,11 @@ def weights_read(net: Any) -> int:
 
 
 def _size(module: Any) -> int:
-    return sum(weight.numel() * weight.element_size() for weight in module.parameters())
+    return sum(int(weight.numel() * weight.element_size()) for weight in module.parameters())
 
 
 def _row(table: torch.Tensor) -> int:
-    return table.shape[1] * table.element_size()
+    return int(table.shape[1] * table.element_size())
 
 
 @dataclass
@@ -221,7 +237,7 @@ class _Talk:
     first_audio_ms: list[float] = field(default_factory=list)
     hearing_ms: list[float] = field(default_factory=list)
     interruption_ms: list[float] = field(default_factory=list)
-    shortest: float = float("inf")  # s of an answer
+    shortest: float = math.inf  # s of an answer
     worked: float = 0.0  # s
     spoken: float = 0.0  # s of sound
 
@@ -229,7 +245,7 @@ class _Talk:
 class _Listener:
     """A SpeechOut that notes when sound comes, and interrupts at a given time."""
 
-    def __init__(self, until: float = float("inf")) -> None:
+    def __init__(self, until: float = math.inf) -> None:
         """``until`` is on the clock of ``time.perf_counter``."""
         self.first = 0.0  # when the first sound came
         self.seconds = 0.0  # of sound
@@ -261,6 +277,7 @@ def _talk(
     result = ToolResult(ToolCall("center"), ToolStatus.SUCCEEDED, said)
     try:
         engine.warm_up()
+        _hear_once(engine)
         progress(f"a conversation of {plan.turns} turns")
         for number in range(plan.turns):
             _answer(engine, model.device, Question(f"turn {number}", results=(result,)), _speech(number), talk)
@@ -342,7 +359,7 @@ def _generate(model: Lfm2Audio, plan: Load, settings: DialogueSettings, said: st
 
 def _decode(model: Lfm2Audio, count: int) -> Spread:
     """Time the decoding of a frame where ``count`` of them are decoded in a call."""
-    vocoder = make_vocoder(model.detokenizer_kind, model.load_detokenizer())  # type: ignore[arg-type]
+    vocoder = make_vocoder(model.detokenizer_kind, model.load_detokenizer())
     chance = torch.Generator().manual_seed(_SEED)
     taken = []
     for call in range(_DECODINGS + 1):
@@ -354,37 +371,213 @@ def _decode(model: Lfm2Audio, count: int) -> Spread:
     return Spread.of(taken)
 
 
-class _TheirLoop:
-    """A conversation as in liquid-audio's demo: the whole chat is read again at each turn, and sound is made in the
-    same thread as frames.
+class _Clock:
+    """Moments in a device's work: a GPU's are those at which it has come so far, with the host far ahead of it."""
+
+    def __init__(self, device: torch.device) -> None:
+        """The first moment is now."""
+        self._gpu = device.type == "cuda"
+        self._moments: list[Any] = []
+        self._counted: list[int] = []
+        self.note()
+
+    def note(self, *, counts: bool = False) -> None:
+        """The next moment is now; ``counts`` says that the time since the last one is a frame's."""
+        if counts:
+            self._counted.append(len(self._moments))
+        if self._gpu:
+            self._moments.append(torch.cuda.Event(enable_timing=True))
+            self._moments[-1].record()
+        else:
+            self._moments.append(time.perf_counter())
+
+    def counted(self) -> list[float]:
+        """The times of frames, ms."""
+        return [self._between(moment - 1, moment) for moment in self._counted]
+
+    def first(self) -> float:
+        """The time to the first frame's end, ms; NaN without one."""
+        return self._between(0, self._counted[0]) if self._counted else math.nan
+
+    def whole(self) -> float:
+        """The time from the first to the last moment, ms."""
+        return self._between(0, -1)
+
+    def _between(self, begin: int, end: int) -> float:
+        if not self._gpu:
+            return 1e3 * float(self._moments[end] - self._moments[begin])
+        self._moments[end].synchronize()
+        return float(self._moments[begin].elapsed_time(self._moments[end]))
+
+
+def _their_talk(model: Lfm2Audio, plan: Load) -> tuple[Loop, str, float]:
+    """Talk as liquid-audio's demo does: it reads the whole chat at each turn, and decodes between two frames.
+
+    Gives the times, what decodes, and time over sound.
     """
+    detokenizer, decoding = _their_decoding(model)
+    frames: list[float] = []
+    firsts: list[float] = []
+    worked, decoded = 0.0, 0
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), torch.no_grad(), no_compile(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # transformers' of the library's names for the cache
+        torch.manual_seed(_SEED)
+        _their_turn(model, _their_chat(model), 0, 2, decoding)  # the first frames take longer
+        chat = _their_chat(model)
+        for number in range(plan.turns):
+            clock, sound, positions = _their_turn(model, chat, number, plan.frames, decoding)
+            frames += clock.counted()
+            firsts.append(clock.first())
+            worked += clock.whole() / 1e3
+            decoded += sound
+    factor = worked / (decoded * FRAME) if decoded else math.nan
+    return Loop(Spread.of(frames), firsts, positions), detokenizer, factor
 
-    def __init__(self, model: Lfm2Audio) -> None:
-        self._model = model
-        self.detokenizer, self._decoding = _their_decoding(model)
 
-    def talk(self, plan: Load) -> tuple[Loop, float]:
-        """Give times, and time over sound."""
-        # Two frames that don't count: the first ones take longer.
-        with torch.random.fork_rng([self._model.device] if self._model.device.type == "cuda" else []):
-            torch.manual_seed(_SEED)
-            self._turn(self._chat(), _speech(0), 2)
-            chat = self._chat()
-            frames: list[float] = []
-            firsts: list[float] = []
-            worked, spoken = 0.0, 0
-            for number in range(plan.turns):
-                clock, decoded = self._turn(chat, _speech(number), plan.frames)
-                frames += clock.counted()
-                firsts.append(clock.first())
-                worked += clock.all()
-                spoken += decoded
-        return Loop(Spread.of(frames), firsts, self._positions), worked / (1e3 * FRAME * spoken or float("nan"))
+def _their_chat(model: Lfm2Audio) -> Any:
+    chat = ChatState(model.processor, codebooks=model.codebooks, dtype=model.dtype)
+    chat.new_turn("system")
+    chat.add_text(_THEIR_SYSTEM)
+    chat.end_turn()
+    chat.new_turn("user")
+    return chat
 
-    def _chat(self) -> ChatState:
-        chat = ChatState(self._model.processor, codebooks=self._model.codebooks, dtype=self._model.dtype)
-        chat.new_turn("system")
-        chat.add_text(_THEIR_SYSTEM)
-        chat.end_turn()
-        chat.new_turn("user")
-        return chat
+
+def _their_turn(model: Lfm2Audio, chat: Any, number: int, frames: int, decoding: _Decoding) -> tuple[_Clock, int, int]:
+    """Give the clock, how many frames were decoded, and the positions of the chat before the reply.
+
+    The loop may write on where no sound follows, and end the sound early: it is stopped where ``frames`` frames and
+    the text between them would have come.
+    """
+    clock = _Clock(model.device)
+    chat.add_audio(torch.from_numpy(_speech(number))[None], SAMPLE_RATE)
+    chat.end_turn()
+    chat.new_turn("assistant")
+    positions = chat.modality_flag.shape[1]
+    most = frames + model.n_text * math.ceil(frames / model.n_audio)
+    text: list[torch.Tensor] = []
+    audio: list[torch.Tensor] = []
+    order: list[LFMModality] = []
+    decoded = 0
+    sampling = Sampling()
+    with decoding() as decode:
+        clock.note()
+        for token in model.net.generate_interleaved(
+            **chat,
+            max_new_tokens=most,
+            audio_temperature=sampling.audio_temperature,
+            audio_top_k=sampling.audio_top_k,
+        ):
+            is_frame = token.numel() > 1
+            clock.note(counts=is_frame)
+            (audio if is_frame else text).append(token)
+            order.append(LFMModality.AUDIO_OUT if is_frame else LFMModality.TEXT)
+            if is_frame and not (token == END_OF_AUDIO).any():
+                decode(token)
+                decoded += 1
+                clock.note()
+    clock.note()
+    if order:
+        chat.append(
+            torch.stack(text, 1),
+            torch.stack(audio, 1) if audio else chat.audio_out[:, :0],
+            torch.tensor(order, device=model.device),
+        )
+    chat.end_turn()
+    chat.new_turn("user")
+    return clock, decoded, positions
+
+
+def _their_decoding(model: Lfm2Audio) -> tuple[str, _Decoding]:
+    """Give what decodes in liquid-audio's demo, Mimi, and where the checkpoint has none the LFM detokenizer."""
+    if model.processor.mimi_weights_path:
+        mimi = model.processor.mimi.eval()
+
+        @contextmanager
+        def streaming() -> Iterator[_Decode]:
+            with mimi.streaming(1):
+                yield lambda frame: mimi.decode(frame[None, :, None])
+
+        return "mimi, one frame a call", streaming
+
+    detokenizer = model.load_detokenizer()
+
+    @contextmanager
+    def whole() -> Iterator[_Decode]:
+        frames: list[torch.Tensor] = []
+        yield frames.append
+        if frames:
+            detokenizer(torch.stack(frames, 1)[None])
+
+    return "lfm, all frames in one call", whole
+
+
+def _bandwidth(device: torch.device) -> float:
+    """The memory's bandwidth in bytes/s: the fastest of sums over a block and of copies, which read and write it."""
+    source = torch.ones(_BLOCK // 4, device=device)
+    target = torch.zeros_like(source)
+    best = 0.0
+    for moved, work in ((_BLOCK, source.sum), (2 * _BLOCK, lambda: target.copy_(source))):
+        for _ in range(_READINGS):
+            clock = _Clock(device)
+            work()
+            clock.note()
+            best = max(best, 1e3 * moved / clock.whole())
+    return best
+
+
+def _machine(model: Lfm2Audio, plan: Load, reasons: Sequence[str]) -> Machine:
+    on_gpu = model.device.type == "cuda"
+    if not on_gpu:
+        graphs = "none, there is no GPU in use"
+    elif not plan.cuda_graphs:
+        graphs = "switched off"
+    else:
+        graphs = "; ".join(reasons) or "captured"
+    return Machine(
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)),
+        gpu=torch.cuda.get_device_name(model.device) if on_gpu else "",
+        torch=torch.__version__,
+        threads=torch.get_num_threads(),
+        dtype=str(model.dtype).removeprefix("torch."),
+        detokenizer=model.detokenizer_kind,
+        cuda_graphs=graphs,
+    )
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()  # ARM has no names there
+
+
+def _text(model: Lfm2Audio, frames: int) -> str:
+    """A text of which some is left when it has so many frames."""
+    tokens = model.n_text * (frames // model.n_audio + 1)
+    text = _WORDS
+    while len(model.encode(text)) <= tokens:
+        text += _WORDS
+    return text
+
+
+def _utterance(question: Question, speech: Samples) -> Utterance:
+    return Utterance(question.utterance_id, speech, SAMPLE_RATE, 0.0, 0.0, _SPEECH)
+
+
+def _speech(seed: int) -> Samples:
+    """What a person says: noise, of which the encoder makes as much as of words."""
+    return (0.1 * np.random.default_rng(seed).standard_normal(round(_SPEECH * SAMPLE_RATE))).astype(np.float32)
+
+
+def _memory_mb() -> float:
+    """The memory that this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _gpu_memory_mb(device: torch.device) -> float:
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else math.nan

@@ -261,6 +261,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
             else:
                 self.trouble("engine", f"replies are not spoken: {reason}")
                 self._loaded = SilentEngine("I am sorry, my speech model is missing.")
+        self._jobs.put(lambda: None)  # any job lets it take its place
         self.well("loading")
 
 
