@@ -128,7 +128,6 @@ class Lfm2AudioEngine:
         self._grounding = settings.grounding
         self._style: prompts.Style | None = None if settings.calls == "none" else settings.calls  # type: ignore[assignment]
         self._tools = [tool.name for tool in tools]
-        self._system = settings.system_prompt or prompts.dialogue(self._style, tools, settings.speaker)
         sampling = Sampling(
             settings.text_temperature,
             settings.text_top_k,
@@ -148,8 +147,11 @@ class Lfm2AudioEngine:
         )
         text = TextSampler(model.net.lfm.embed_tokens.weight, sampling)
         self._generator = Generator(model, text, frames, max_frames)
-        self._make_context = lambda: Context(model, settings.context, graphs=settings.cuda_graphs, failed=degraded)
-        self._conversation = Conversation(model, self._system, self._make_context)
+        self._conversation = Conversation(
+            model,
+            settings.system_prompt or prompts.dialogue(self._style, tools, settings.speaker),
+            lambda: Context(model, settings.context, graphs=settings.cuda_graphs, failed=degraded),
+        )
         with model.lock:  # making it may capture a CUDA graph, beside which nobody may use the GPU
             vocoder = make_vocoder(model.detokenizer_kind, model.load_detokenizer())
         self._decoder = Decoder(vocoder)
@@ -187,8 +189,12 @@ class Lfm2AudioEngine:
             if self._pending is not None:
                 self._conversation.forget(self._pending)
             self._read(question.utterance_id, question.transcript.text)
+        plan = self._plan(question)
+        if plan.note and self._begun is not None:  # the note stands before what was begun
+            self._conversation.forget(question.utterance_id)
+            self._read(question.utterance_id, question.transcript.text)
         try:
-            self._answer(self._plan(question), out)
+            self._answer(plan, out)
         except Exception as exc:
             # What was read may be more than what is known of: the turn is taken back as a whole.
             self._conversation.forget(question.utterance_id)
@@ -247,7 +253,7 @@ class Lfm2AudioEngine:
             if self._grounding == "prefill":
                 return _Plan("".join(sentences(told.text)[:1]), True, told.source, already=own)
             if self._grounding == "context":
-                return _Plan("", True, told.source, note=f"\n[{told.text}]", already=own)
+                return _Plan("", True, told.source, note=f"\n[{told.text}]")
             return _Plan(told.text, False, told.source, already=own)
         # Calls that nobody ran are no beginning for a reply.
         return _Plan("", True, self.name, guarded=True, already=None if begun is None or begun.calls else begun)

@@ -415,6 +415,20 @@ def test_the_models_own_text_calls_tools_and_the_reply_tells_the_result(
     assert f"assistant\n{call}{LEFT.speech[:6]}" in engine.conversation.transcript()
 
 
+def test_context_shows_the_result_to_a_model_that_called_the_tool_itself(
+    make_engine: MakeEngine, model: Lfm2Audio
+) -> None:
+    engine = make_engine(calls="lora", grounding="context")
+    write(engine, model, "<tool>pan_left</tool> Looking.", "As you can see.")
+    engine.listen(utterance("u1"))
+
+    listener = Listener()
+    engine.answer(Question("u1", Transcript("look left"), (LEFT,)), listener)
+
+    assert f"[{LEFT.speech}]<|im_end|>" in engine.conversation.transcript()
+    assert engine.conversation.turns == ("u1",)
+
+
 def test_own_text_without_a_call_is_spoken_from_its_beginning(make_engine: MakeEngine, model: Lfm2Audio) -> None:
     engine = make_engine(calls="lora")
     write(engine, model, "It is nice to meet you, my friend.")
