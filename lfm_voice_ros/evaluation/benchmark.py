@@ -10,17 +10,12 @@ import os
 import platform
 import random
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from liquid_audio import ChatState, LFMModality
-from liquid_audio.moshi.utils.compile import no_compile
 
 from lfm_voice_ros.core import prompts
 from lfm_voice_ros.core.resources import config_file
@@ -37,7 +32,8 @@ from lfm_voice_ros.core.types import (
     Utterance,
 )
 from lfm_voice_ros.dialogue.lfm2_audio import FRAME, Lfm2AudioEngine
-from lfm_voice_ros.evaluation.scoring import percentile
+from lfm_voice_ros.evaluation.liquid_audio_loop import their_talk
+from lfm_voice_ros.evaluation.timing import SEED, SPEECH, Clock, Loop, Spread, speech
 from lfm_voice_ros.lfm2_audio.cache import Context
 from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio, Source, load
 from lfm_voice_ros.lfm2_audio.conversation import Conversation
@@ -49,21 +45,15 @@ from lfm_voice_ros.lfm2_audio.vocoder import SAMPLE_RATE as VOICE_RATE
 from lfm_voice_ros.lfm2_audio.vocoder import make_vocoder
 from lfm_voice_ros.tools.registry import Registry
 
-_SPEECH = 2.0  # s of each turn
-_SEED = 1
 #: What the robot says, again and again: one sentence, of which the reply is the beginning.
 _WORDS = "I look to the left and to the right and up and down and "
 _DECODINGS = 24  # calls that are timed, for each number of frames a call
+#: s between turns, in which the person would speak; right behind a reply its threads are still awake on every core.
+_PAUSE = 0.3
 _SOONEST = 0.8  # of the shortest reply: later than that none is interrupted
 #: Bytes read to measure the bandwidth: far more than a cache holds.
 _BLOCK = 512 * 2**20
 _READINGS = 5  # of which the fastest counts
-#: The system prompt of liquid-audio's demo.
-_THEIR_SYSTEM = "Respond with interleaved text and audio."
-#: Decodes one frame, shape (codebooks,), or keeps it until the reply has ended.
-_Decode = Callable[[torch.Tensor], object]
-#: Inside, a reply is decoded.
-_Decoding = Callable[[], AbstractContextManager[_Decode]]
 
 
 @dataclass(frozen=True)
@@ -87,29 +77,6 @@ class Machine:
     dtype: str
     detokenizer: str
     cuda_graphs: str  # "captured", or why not
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Many times, in ms. NaN of none."""
-
-    p50: float
-    p95: float
-    count: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Count values together."""
-        return cls(percentile(values, 50), percentile(values, 95), len(values))
-
-
-@dataclass(frozen=True)
-class Loop:
-    """A conversation in which frames are generated. Times in ms."""
-
-    frame_ms: Spread  # from one frame to the next: a step of the LFM and a frame of the depthformer, no decoding
-    first_frame_ms: list[float]  # of each turn, from the end of the person's speech
-    positions: int  # of the history when the last reply begins
 
 
 @dataclass(frozen=True)
@@ -175,7 +142,7 @@ def measure(source: Source, plan: Load, progress: Progress) -> Benchmark:
         grounding="prefill",
         max_reply=plan.frames * FRAME,
         system_prompt=prompts.dialogue(None, tools),
-        seed=_SEED,
+        seed=SEED,
     )
     said = _text(model, plan.frames)
     talk = _talk(model, plan, settings, tools, said, progress)
@@ -185,7 +152,7 @@ def measure(source: Source, plan: Load, progress: Progress) -> Benchmark:
     progress("decoding")
     decoding = {count: _decode(model, count) for count in (1, 4)}
     progress("liquid-audio's own loop")
-    theirs, their_detokenizer, their_factor = _their_talk(model, plan)
+    theirs, their_detokenizer, their_factor = their_talk(model, plan.turns, plan.frames)
     return Benchmark(
         load=plan,
         machine=_machine(model, plan, talk.reasons),
@@ -280,19 +247,26 @@ def _talk(
         _hear_once(engine)
         progress(f"a conversation of {plan.turns} turns")
         for number in range(plan.turns):
-            _answer(engine, model.device, Question(f"turn {number}", results=(result,)), _speech(number), talk)
+            _answer(engine, model.device, Question(f"turn {number}", results=(result,)), speech(number), talk)
         progress(f"{plan.turns} interruptions")
-        chance = random.Random(_SEED)
+        chance = random.Random(SEED)
         for number in range(plan.turns):
             moment = chance.uniform(0.0, _SOONEST * talk.shortest)
-            _interrupt(engine, Question(f"interrupted {number}", results=(result,)), _speech(number), moment, talk)
+            _interrupt(engine, Question(f"interrupted {number}", results=(result,)), speech(number), moment, talk)
     finally:
         engine.close()
     return talk
 
 
+def _hear_once(engine: Lfm2AudioEngine) -> None:
+    """The first speech of a length takes longer than the next."""
+    engine.listen(_utterance(Question("heard once"), speech(0)))
+    engine.forget("heard once")
+
+
 def _answer(engine: Lfm2AudioEngine, device: torch.device, question: Question, speech: Samples, talk: _Talk) -> None:
     out = _Listener()
+    time.sleep(_PAUSE)
     began = time.perf_counter()
     engine.listen(_utterance(question, speech))
     if device.type == "cuda":
@@ -331,7 +305,7 @@ def _generate(model: Lfm2Audio, plan: Load, settings: DialogueSettings, said: st
         model.net,
         temperature=sampling.audio_temperature,
         top_k=sampling.audio_top_k,
-        seed=_SEED,
+        seed=SEED,
         graphs=plan.cuda_graphs,
     )
     generator = Generator(model, TextSampler(model.net.lfm.embed_tokens.weight, sampling), sampler, plan.frames)
@@ -339,8 +313,8 @@ def _generate(model: Lfm2Audio, plan: Load, settings: DialogueSettings, said: st
     frames: list[float] = []
     firsts: list[float] = []
     for number in range(plan.turns):
-        clock = _Clock(model.device)
-        talk.listen(str(number), model.embed_speech(_speech(number)), 2 * plan.frames)
+        clock = Clock(model.device)
+        talk.listen(str(number), model.embed_speech(speech(number)), 2 * plan.frames)
         positions = talk.context.length
         generator.begin(talk.context, talk.reply())
         clock.note()
@@ -360,7 +334,7 @@ def _generate(model: Lfm2Audio, plan: Load, settings: DialogueSettings, said: st
 def _decode(model: Lfm2Audio, count: int) -> Spread:
     """Time the decoding of a frame where ``count`` of them are decoded in a call."""
     vocoder = make_vocoder(model.detokenizer_kind, model.load_detokenizer())
-    chance = torch.Generator().manual_seed(_SEED)
+    chance = torch.Generator().manual_seed(SEED)
     taken = []
     for call in range(_DECODINGS + 1):
         codes = torch.randint(END_OF_AUDIO, (count, model.codebooks), generator=chance).to(model.device)
@@ -371,148 +345,6 @@ def _decode(model: Lfm2Audio, count: int) -> Spread:
     return Spread.of(taken)
 
 
-class _Clock:
-    """Moments in a device's work: a GPU's are those at which it has come so far, with the host far ahead of it."""
-
-    def __init__(self, device: torch.device) -> None:
-        """The first moment is now."""
-        self._gpu = device.type == "cuda"
-        self._moments: list[Any] = []
-        self._counted: list[int] = []
-        self.note()
-
-    def note(self, *, counts: bool = False) -> None:
-        """The next moment is now; ``counts`` says that the time since the last one is a frame's."""
-        if counts:
-            self._counted.append(len(self._moments))
-        if self._gpu:
-            self._moments.append(torch.cuda.Event(enable_timing=True))
-            self._moments[-1].record()
-        else:
-            self._moments.append(time.perf_counter())
-
-    def counted(self) -> list[float]:
-        """The times of frames, ms."""
-        return [self._between(moment - 1, moment) for moment in self._counted]
-
-    def first(self) -> float:
-        """The time to the first frame's end, ms; NaN without one."""
-        return self._between(0, self._counted[0]) if self._counted else math.nan
-
-    def whole(self) -> float:
-        """The time from the first to the last moment, ms."""
-        return self._between(0, -1)
-
-    def _between(self, begin: int, end: int) -> float:
-        if not self._gpu:
-            return 1e3 * float(self._moments[end] - self._moments[begin])
-        self._moments[end].synchronize()
-        return float(self._moments[begin].elapsed_time(self._moments[end]))
-
-
-def _their_talk(model: Lfm2Audio, plan: Load) -> tuple[Loop, str, float]:
-    """Talk as liquid-audio's demo does: it reads the whole chat at each turn, and decodes between two frames.
-
-    Gives the times, what decodes, and time over sound.
-    """
-    detokenizer, decoding = _their_decoding(model)
-    frames: list[float] = []
-    firsts: list[float] = []
-    worked, decoded = 0.0, 0
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.no_grad(), no_compile(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # transformers' of the library's names for the cache
-        torch.manual_seed(_SEED)
-        _their_turn(model, _their_chat(model), 0, 2, decoding)  # the first frames take longer
-        chat = _their_chat(model)
-        for number in range(plan.turns):
-            clock, sound, positions = _their_turn(model, chat, number, plan.frames, decoding)
-            frames += clock.counted()
-            firsts.append(clock.first())
-            worked += clock.whole() / 1e3
-            decoded += sound
-    factor = worked / (decoded * FRAME) if decoded else math.nan
-    return Loop(Spread.of(frames), firsts, positions), detokenizer, factor
-
-
-def _their_chat(model: Lfm2Audio) -> Any:
-    chat = ChatState(model.processor, codebooks=model.codebooks, dtype=model.dtype)
-    chat.new_turn("system")
-    chat.add_text(_THEIR_SYSTEM)
-    chat.end_turn()
-    chat.new_turn("user")
-    return chat
-
-
-def _their_turn(model: Lfm2Audio, chat: Any, number: int, frames: int, decoding: _Decoding) -> tuple[_Clock, int, int]:
-    """Give the clock, how many frames were decoded, and the positions of the chat before the reply.
-
-    The loop may write on where no sound follows, and end the sound early: it is stopped where ``frames`` frames and
-    the text between them would have come.
-    """
-    clock = _Clock(model.device)
-    chat.add_audio(torch.from_numpy(_speech(number))[None], SAMPLE_RATE)
-    chat.end_turn()
-    chat.new_turn("assistant")
-    positions = chat.modality_flag.shape[1]
-    most = frames + model.n_text * math.ceil(frames / model.n_audio)
-    text: list[torch.Tensor] = []
-    audio: list[torch.Tensor] = []
-    order: list[LFMModality] = []
-    decoded = 0
-    sampling = Sampling()
-    with decoding() as decode:
-        clock.note()
-        for token in model.net.generate_interleaved(
-            **chat,
-            max_new_tokens=most,
-            audio_temperature=sampling.audio_temperature,
-            audio_top_k=sampling.audio_top_k,
-        ):
-            is_frame = token.numel() > 1
-            clock.note(counts=is_frame)
-            (audio if is_frame else text).append(token)
-            order.append(LFMModality.AUDIO_OUT if is_frame else LFMModality.TEXT)
-            if is_frame and not (token == END_OF_AUDIO).any():
-                decode(token)
-                decoded += 1
-                clock.note()
-    clock.note()
-    if order:
-        chat.append(
-            torch.stack(text, 1),
-            torch.stack(audio, 1) if audio else chat.audio_out[:, :0],
-            torch.tensor(order, device=model.device),
-        )
-    chat.end_turn()
-    chat.new_turn("user")
-    return clock, decoded, positions
-
-
-def _their_decoding(model: Lfm2Audio) -> tuple[str, _Decoding]:
-    """Give what decodes in liquid-audio's demo, Mimi, and where the checkpoint has none the LFM detokenizer."""
-    if model.processor.mimi_weights_path:
-        mimi = model.processor.mimi.eval()
-
-        @contextmanager
-        def streaming() -> Iterator[_Decode]:
-            with mimi.streaming(1):
-                yield lambda frame: mimi.decode(frame[None, :, None])
-
-        return "mimi, one frame a call", streaming
-
-    detokenizer = model.load_detokenizer()
-
-    @contextmanager
-    def whole() -> Iterator[_Decode]:
-        frames: list[torch.Tensor] = []
-        yield frames.append
-        if frames:
-            detokenizer(torch.stack(frames, 1)[None])
-
-    return "lfm, all frames in one call", whole
-
-
 def _bandwidth(device: torch.device) -> float:
     """The memory's bandwidth in bytes/s: the fastest of sums over a block and of copies, which read and write it."""
     source = torch.ones(_BLOCK // 4, device=device)
@@ -520,7 +352,7 @@ def _bandwidth(device: torch.device) -> float:
     best = 0.0
     for moved, work in ((_BLOCK, source.sum), (2 * _BLOCK, lambda: target.copy_(source))):
         for _ in range(_READINGS):
-            clock = _Clock(device)
+            clock = Clock(device)
             work()
             clock.note()
             best = max(best, 1e3 * moved / clock.whole())
@@ -565,12 +397,7 @@ def _text(model: Lfm2Audio, frames: int) -> str:
 
 
 def _utterance(question: Question, speech: Samples) -> Utterance:
-    return Utterance(question.utterance_id, speech, SAMPLE_RATE, 0.0, 0.0, _SPEECH)
-
-
-def _speech(seed: int) -> Samples:
-    """What a person says: noise, of which the encoder makes as much as of words."""
-    return (0.1 * np.random.default_rng(seed).standard_normal(round(_SPEECH * SAMPLE_RATE))).astype(np.float32)
+    return Utterance(question.utterance_id, speech, SAMPLE_RATE, 0.0, 0.0, SPEECH)
 
 
 def _memory_mb() -> float:
