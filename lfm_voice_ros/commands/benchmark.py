@@ -22,7 +22,8 @@ from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
 from lfm_voice_ros.core.settings import DialogueSettings
 
 if TYPE_CHECKING:
-    from lfm_voice_ros.evaluation.benchmark import Benchmark, Spread
+    from lfm_voice_ros.evaluation.benchmark import Benchmark
+    from lfm_voice_ros.evaluation.timing import Spread
 
 _ENGINES = ("lfm2_audio",)
 _DETOKENIZERS = ("auto", "mimi", "lfm")

@@ -185,7 +185,9 @@ def weights_read(net: Any) -> int:
     outputs = sum(_size(one.embedding_norm) + _size(one.to_logits) for one in net.depth_embeddings)
     unread = sum(_row(one.to_logits.weight) for one in list(net.depth_embeddings)[1:])
     fed_back = sum(_row(one.embedding.weight) for one in list(net.depth_embeddings)[:-1])
-    return _size(net.lfm) - _size(net.lfm.embed_tokens) + rows + depth + outputs - unread + fed_back
+    body = _size(net.lfm) - _size(net.lfm.embed_tokens)
+    read: int = body + rows + depth + outputs - unread + fed_back
+    return read
 
 
 def _size(module: Any) -> int:
