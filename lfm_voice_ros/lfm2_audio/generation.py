@@ -23,7 +23,7 @@ AUDIO_START = 128  # <|audio_start|>
 TEXT_END = 130  # <|text_end|>
 
 _MOST_TOKENS = 400  # of one reply
-_MOST_PREFIX = 160  # tokens in which calls must be closed
+_MOST_PREFIX = 96  # tokens in which calls must be closed; nothing else is done meanwhile
 #: Frames of a fixed text: a second, and as many as the slowest speaker needs, at two and a half tokens a second.
 _FRAMES_AT_LEAST, _FRAMES_PER_TOKEN = 13, 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -78,12 +79,13 @@ class Dialogue(VoiceNode[DialogueSettings]):
             self._loader.put(self._load_lfm2_audio)
 
     def close(self) -> bool:
-        """End the workers and the engine."""
+        """End the workers, and then the engine that they use."""
         self._canceled.set()
+        ended = super().close()
         self._engine.close()
         if self._loaded is not None:
             self._loaded.close()
-        return super().close()
+        return ended
 
     def _on_utterance(self, msg: Utterance) -> None:
         self._book.utterance(msg.utterance_id, to_seconds(msg.speech_end), self.now())
@@ -123,7 +125,8 @@ class Dialogue(VoiceNode[DialogueSettings]):
         elif msg.state in (Playback.FINISHED, Playback.INTERRUPTED):
             turn.times["end"] = at
             turn.interrupted = msg.state == Playback.INTERRUPTED
-            self._close(turn, msg.heard_text, msg.heard_seconds if turn.interrupted else None)
+            known = turn.interrupted and math.isfinite(msg.heard_seconds)
+            self._close(turn, msg.heard_text, msg.heard_seconds if known else None)
 
     def _advance(self) -> None:
         for turn in self._book.wordless():

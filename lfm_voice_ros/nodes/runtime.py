@@ -66,8 +66,9 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
-    if not idle:
-        # An engine is in the middle of a long call in native code: interpreter shutdown would wait for it or crash.
+    if not idle or "torch" in sys.modules:
+        # An engine is in the middle of a long call in native code, and interpreter shutdown would wait for it or crash;
+        # or PyTorch is loaded, which takes more than a second to take itself apart.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -141,10 +142,10 @@ def test_an_utterance_that_cannot_be_heard_is_answered_by_its_words(ready: Talk)
     assert ready.spoken("w1")
 
 
-def test_a_model_that_loads_late_answers_as_text_first_and_calls_tools_by_itself_and_gives_up_waiting(
+def test_a_model_that_loads_late_answers_as_text_first_then_calls_tools_by_itself_and_ends_while_it_speaks(
     start: Start, talk: Talk, tiny: Path
 ) -> None:
-    start("dialogue", parameters=_parameters(tiny, calls="lora", decision_timeout=0.5))
+    node = start("dialogue", parameters=_parameters(tiny, calls="lora", decision_timeout=0.5))
     own: list[ToolDecision] = talk.probe.subscribe("own_calls", ToolDecision)
     talk.turn("early", "look left", RESULT)
     assert talk.reply("early").text == RESULT
@@ -156,6 +157,12 @@ def test_a_model_that_loads_late_answers_as_text_first_and_calls_tools_by_itself
     talk.probe.publish("transcript", Transcript(utterance_id="u1", text="look left", confidence=1.0))
     assert "could not decide" in talk.reply("u1").text
     assert talk.spoken("u1")
+
+    talk.turn("u2", "talk", " ".join(["This is a very long answer."] * 40))
+    talk.probe.wait_for(lambda: any(chunk.utterance_id == "u2" for chunk in talk.chunks), what="the first sound")
+    assert node.stop(signal.SIGTERM, timeout=2.0) == 0
+    assert "failed" not in node.output
+    assert "Traceback" not in node.output
 
 
 def test_with_auto_a_missing_model_leaves_the_lite_engine_which_the_diagnostics_say(start: Start, talk: Talk) -> None:
