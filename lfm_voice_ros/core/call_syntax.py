@@ -34,6 +34,17 @@ def write_call(call: ToolCall) -> str:
     return f"{call.name}({arguments})"
 
 
+def write_tag(call: ToolCall) -> str:
+    """Give a call in plain text: ``<tool>pan_left(degrees=30)</tool>``; ``<tool>nod</tool>`` without arguments."""
+    return f"<tool>{write_call(call) if call.arguments else call.name}</tool>"
+
+
+def write_in_tokens(call: ToolCall) -> str:
+    """Give a call with tokens of its own: ``<|tool_call_start|><|tool_name|>nod<|tool_args|>{}<|tool_call_end|>``."""
+    arguments = json.dumps({name: plain(value) for name, value in call.arguments.items()})
+    return f"<|tool_call_start|><|tool_name|>{call.name}<|tool_args|>{arguments}<|tool_call_end|>"
+
+
 def plain(value: Json) -> Json:
     """A number as people write it: 30.0 becomes 30; anything else stays."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

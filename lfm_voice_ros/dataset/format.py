@@ -17,7 +17,7 @@ from typing import Any, Literal
 import jsonschema
 
 from lfm_voice_ros.core.call_stream import SYNTAXES
-from lfm_voice_ros.core.call_syntax import write_call
+from lfm_voice_ros.core.call_syntax import write_tag
 from lfm_voice_ros.core.errors import ConfigurationError, ModelOutputError, ResourceError
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.types import Json, ToolCall, ToolResult
@@ -77,11 +77,6 @@ def read_response(response: str) -> tuple[tuple[ToolCall, ...], str]:
 def write_response(calls: Iterable[ToolCall], speech: str) -> str:
     """Give the response of calls and speech: ``<tool>nod</tool> Nodding.``"""
     return " ".join([*map(write_tag, calls), *([speech] if speech else [])])
-
-
-def write_tag(call: ToolCall) -> str:
-    """Give a call as a tag: ``<tool>pan_left(degrees=30)</tool>``, without parentheses where nothing is in them."""
-    return f"<tool>{write_call(call).removesuffix('()')}</tool>"
 
 
 def fill(speech: str, results: Sequence[Mapping[str, Json]]) -> str:

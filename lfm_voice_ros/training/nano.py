@@ -18,16 +18,15 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lfm_voice_ros.core import prompts
-from lfm_voice_ros.core.call_syntax import plain, write_call, write_calls
+from lfm_voice_ros.core.call_syntax import write_call, write_calls, write_in_tokens, write_tag
 from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.prompts import Style
 from lfm_voice_ros.core.types import ChatMessage, ToolCall, ToolSpec
 from lfm_voice_ros.detectors.language_model import asked as question
+from lfm_voice_ros.lfm2_audio.adapter import add_tool_tokens
 from lfm_voice_ros.training.corpus_generator import Generator, Sentence
-from lfm_voice_ros.training.tool_tokens import add_tool_tokens
 
 #: LFM2's first tokens, in its order; the identities of the others are our own.
 _SPECIAL = (
@@ -135,8 +134,8 @@ def answer(style: Style, calls: Sequence[ToolCall]) -> str:
     if style == "output_parsing":
         return "".join(f"ACTION:{write_call(call)} " for call in calls) + f"RESPONSE:{said}"
     if style == "special_tokens":
-        return "".join(_in_tokens(call) for call in calls) + said
-    return "".join(f"<tool>{_short_call(call)}</tool> " for call in calls) + said
+        return "".join(map(write_in_tokens, calls)) + said
+    return "".join(f"{write_tag(call)} " for call in calls) + said
 
 
 #: What the model says beside a call, where its style has it say something.
@@ -155,15 +154,6 @@ _SAID = {
     "get_time": "Let me see.",
     "get_date": "Let me see.",
 }
-
-
-def _in_tokens(call: ToolCall) -> str:
-    arguments = json.dumps({name: plain(value) for name, value in call.arguments.items()})
-    return f"{prompts.TOOL_CALL_START}<|tool_name|>{call.name}<|tool_args|>{arguments}{prompts.TOOL_CALL_END}"
-
-
-def _short_call(call: ToolCall) -> str:
-    return write_call(call) if call.arguments else call.name
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,8 @@ def test_the_nano_model_is_small_enough_to_be_shipped() -> None:
 def test_tool_tokens_are_added_where_they_lack_and_kept_beside_the_model(tmp_path: Path) -> None:
     transformers: Any = pytest.importorskip("transformers")
     pytest.importorskip("torch")
-    from lfm_voice_ros.training.tool_tokens import TOOL_TOKENS, add_tool_tokens, extend
+    from lfm_voice_ros.lfm2_audio.adapter import TOOL_TOKENS, add_tool_tokens
+    from lfm_voice_ros.training.tool_tokens import extend
 
     folder = model_file("nano")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
