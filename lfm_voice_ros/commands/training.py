@@ -27,7 +27,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         generate.add_argument(
             f"--{split}", type=int, default=count, metavar="N", help="sentences (default %(default)s)"
         )
-    _templates_and_seed(generate)
+    add_templates_and_seed(generate)
     generate.set_defaults(run=_generate)
 
     synthesize = commands.add_parser("synthesize-corpus", help="speak the sentences of a corpus, in rooms and in noise")
@@ -45,7 +45,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--output", type=Path, required=True, metavar="FOLDER", help="gets head.npz and record.json"
     )
     classifier.add_argument("--sentences", type=int, default=24_000, metavar="N", help="(default %(default)s)")
-    _templates_and_seed(classifier)
+    add_templates_and_seed(classifier)
     classifier.set_defaults(run=_train_classifier)
 
     nano = commands.add_parser("train-nano", help="train the nano tool model from scratch; takes an hour on two cores")
@@ -56,7 +56,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     nano.add_argument("--begin", type=Path, metavar="FOLDER", help="go on with a model that was trained before")
     nano.add_argument("--learning-rate", type=float, metavar="X", help="lower to go on")
     nano.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
-    _templates_and_seed(nano)
+    add_templates_and_seed(nano)
     nano.set_defaults(run=_train_nano)
 
     tokens = commands.add_parser("add-tool-tokens", help="give a model the tokens that mark tool calls in its text")
@@ -72,7 +72,7 @@ def add_acoustics(parser: argparse.ArgumentParser) -> None:
         type=_names,
         default=["piper", "piper", "espeak:en-us", "espeak:en-gb+f3"],
         metavar="VOICE[,VOICE]",
-        help="piper, espeak:VOICE; twice counts twice (default piper,piper,espeak:en-us,espeak:en-gb+f3)",
+        help="piper, flite:VOICE, espeak:VOICE; twice counts twice (default piper,piper,espeak:en-us,espeak:en-gb+f3)",
     )
     parser.add_argument(
         "--noise",
@@ -84,7 +84,8 @@ def add_acoustics(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _templates_and_seed(parser: argparse.ArgumentParser) -> None:
+def add_templates_and_seed(parser: argparse.ArgumentParser) -> None:
+    """Declare the templates that sentences are drawn from, and the seed of the draw."""
     parser.add_argument("--templates", type=Path, metavar="FOLDER", help="default: the package's corpus/templates")
     parser.add_argument(
         "--seed", type=int, default=1, metavar="N", help="the same gives the same (default %(default)s)"

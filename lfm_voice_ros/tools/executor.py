@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from lfm_voice_ros.core.errors import ConfigurationError, ToolError, ToolTimeout
 from lfm_voice_ros.core.ports import Head
@@ -12,6 +12,15 @@ from lfm_voice_ros.tools.binding import Binding
 from lfm_voice_ros.tools.clock import Now, Places, make_clock_binding
 from lfm_voice_ros.tools.head import make_head_binding
 from lfm_voice_ros.tools.registry import Registry, Tool
+
+
+@dataclass(frozen=True)
+class Performed:
+    """A result, and what its sentence was made of."""
+
+    result: ToolResult
+    pattern: str = ""  # the sentence with its fields in braces
+    words: Mapping[str, str] = field(default_factory=dict)  # of the fields
 
 
 class ToolExecutor:
@@ -32,17 +41,22 @@ class ToolExecutor:
 
         Once ``canceled()`` is true, the calls that have not begun are reported as canceled, except ``stop``.
         """
+        for performed in self.perform(calls, canceled):
+            done(performed.result)
+
+    def perform(self, calls: tuple[ToolCall, ...], canceled: Callable[[], bool]) -> Iterator[Performed]:
+        """Run the calls as :meth:`run` does, each when it is asked for."""
         moved = False
         last_stop = max((index for index, call in enumerate(calls) if self.stops(call)), default=-1)
         for index, call in enumerate(calls):
             # "Look left and stop": a motion that is halted at once is better not begun, nor spoken of.
             superseded = index < last_stop and self._moves(call)
             if (superseded or canceled()) and not self.stops(call):
-                result = ToolResult(call, ToolStatus.CANCELED, "", error="stop came first")
+                performed = Performed(ToolResult(call, ToolStatus.CANCELED, "", error="stop came first"))
             else:
-                result = self._run(call, append=moved)
-                moved = moved or "moved_degrees" in result.data
-            done(replace(result, index=index, total=len(calls)))
+                performed = self._perform(call, append=moved)
+                moved = moved or "moved_degrees" in performed.result.data
+            yield replace(performed, result=replace(performed.result, index=index, total=len(calls)))
 
     def stops(self, call: ToolCall) -> bool:
         """Whether this call stops the head."""
@@ -54,22 +68,29 @@ class ToolExecutor:
     def _binding(self, call: ToolCall) -> Mapping[str, Json]:
         return next((tool.binding for tool in self._registry if tool.name == call.name), {})
 
-    def _run(self, call: ToolCall, append: bool) -> ToolResult:
+    def _perform(self, call: ToolCall, append: bool) -> Performed:
         try:
             tool = self._registry.check(call)
         except ToolError as exc:
-            return ToolResult(call, ToolStatus.REJECTED, f"I can't do that: {_spoken(exc)}.", error=str(exc))
+            speech = f"I can't do that: {_spoken(exc)}."
+            return Performed(ToolResult(call, ToolStatus.REJECTED, speech, error=str(exc)), speech)
         try:
             outcome = self._bindings[tool.name].run(call.arguments, append)
         except ToolError as exc:
             status = ToolStatus.TIMED_OUT if isinstance(exc, ToolTimeout) else ToolStatus.FAILED
-            failure = dict.fromkeys(tool.fields(), "") | {"reason": _spoken(exc)}
-            return ToolResult(call, status, tool.sentence("failed", failure), error=str(exc))
+            return _failed(tool, call, status, _spoken(exc), str(exc))
         except Exception as exc:  # whatever a tool does wrong, its call has a result and the next call runs
-            failure = dict.fromkeys(tool.fields(), "") | {"reason": "something went wrong inside me"}
             error = f"{tool.name} has an error in it: {type(exc).__name__}: {exc}"
-            return ToolResult(call, ToolStatus.FAILED, tool.sentence("failed", failure), error=error)
-        return ToolResult(call, ToolStatus.SUCCEEDED, tool.sentence(outcome.kind, outcome.words), data=outcome.data)
+            return _failed(tool, call, ToolStatus.FAILED, "something went wrong inside me", error)
+        speech = tool.sentence(outcome.kind, outcome.words)
+        result = ToolResult(call, ToolStatus.SUCCEEDED, speech, data=outcome.data)
+        return Performed(result, tool.pattern(outcome.kind), outcome.words)
+
+
+def _failed(tool: Tool, call: ToolCall, status: ToolStatus, reason: str, error: str) -> Performed:
+    words = dict.fromkeys(tool.fields(), "") | {"reason": reason}
+    result = ToolResult(call, status, tool.sentence("failed", words), error=error)
+    return Performed(result, tool.pattern("failed"), words)
 
 
 def _spoken(error: ToolError) -> str:

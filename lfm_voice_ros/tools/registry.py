@@ -60,10 +60,14 @@ class Tool:
 
     def sentence(self, outcome: str, fields: Mapping[str, Json]) -> str:
         """The sentence for an outcome (done, limited, at_limit, failed), its fields filled in."""
+        return self.pattern(outcome).format_map(fields)
+
+    def pattern(self, outcome: str) -> str:
+        """The sentence for an outcome, with its fields in braces."""
         for fallback in (outcome, "limited" if outcome == "at_limit" else "done"):
             if fallback in self.says:
-                return self.says[fallback].format_map(fields)
-        return self.says["done"].format_map(fields)
+                return self.says[fallback]
+        return self.says["done"]
 
     def fields(self) -> set[str]:
         """The names of the fields that its sentences use."""

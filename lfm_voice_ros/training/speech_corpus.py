@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -23,10 +24,15 @@ from lfm_voice_ros.training import acoustics
 _LEVEL = -26.0  # dBFS of active speech: what telephony takes for normal
 _TEMPOS = (0.92, 1.0, 1.08)  # of Piper; the pitch goes with it
 _MANNERS = ((145, 38), (160, 50), (175, 62))  # of espeak-ng: words a minute, pitch
+_STRETCHES = (0.9, 1.0, 1.15)  # of flite
+_STRETCHES = (0.9, 1.0, 1.15)  # of flite
 _TALKERS = 4  # of babble
 _VERSION = 1  # of the recipe: a change of what the same arguments sound like raises it
 
-_VOICES = "piper, and espeak:VOICE such as espeak:en-us, espeak:en-gb-scotland or espeak:en-us+f3"
+_VOICES = (
+    "piper, flite:VOICE with slt, awb, rms, kal or kal16, and espeak:VOICE such as espeak:en-us, "
+    "espeak:en-gb-scotland or espeak:en-us+f3"
+)
 _CONDITIONS = (
     "clean, noise:SNR, motor:SNR, babble:SNR (each in dB, -10 to 60), room:RT60 (in s, 0.1 to 2), "
     "and room:RT60+noise:SNR, with any of the noises"
@@ -47,7 +53,9 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Condition:
+class Condition:
+    """What stands between a speaker and the microphone."""
+
     name: str  # as it was asked for
     noise: str = ""  # of _NOISES, or none
     snr_db: float | None = None
@@ -55,10 +63,13 @@ class _Condition:
 
 
 @dataclass(frozen=True)
-class _Line:
-    number: int  # in the corpus, counted from 1
-    fields: Mapping[str, Json]
+class Take:
+    """A sentence with the voice and the condition that it was dealt."""
+
+    number: int  # of the sentence
     text: str
+    voice: str
+    condition: Condition
 
 
 @dataclass(frozen=True)
@@ -99,79 +110,121 @@ def synthesize(
     what another run made, or the corpus itself; ResourceError when a voice is missing or the folder can't be written.
     """
     lines = _read(corpus)
-    voices, conditions = [name.strip() for name in voices], [name.strip() for name in conditions]
-    parsed = [_condition(name) for name in conditions]
-    if not voices or not parsed:
-        raise ConfigurationError(f"a voice and a condition are needed; voices: {_VOICES}; conditions: {_CONDITIONS}")
-    if seed < 0 or (limit is not None and limit < 1):
-        raise ConfigurationError("the seed must be 0 or more, and the limit 1 or more")
-    known = {name: _voice(name) for name in dict.fromkeys(voices)}
-    studio = _Studio(lines, list(known.values()))
-    audio = out / "audio"
-    try:
-        audio.mkdir(parents=True, exist_ok=True)
-        _claim(out, _recipe(corpus, voices, conditions, seed))
-    except OSError as exc:
-        raise ResourceError(f"the folder {out} can't be written ({exc}); choose another one") from exc
-    chosen = sorted(_dealt(lines, voices, parsed, seed)[:limit], key=lambda dealt: dealt[0].number)
+    studio = Studio({number: str(fields["text"]) for number, fields in lines.items()}, voices, conditions, seed)
+    if limit is not None and limit < 1:
+        raise ConfigurationError("the limit must be 1 or more")
+    digest = hashlib.sha256(corpus.read_bytes()).hexdigest()
+    claim(out, "corpus.jsonl", {"version": _VERSION, "corpus_sha256": digest, **studio.recipe})
+    takes = studio.takes(limit)
     written, made, kept = [], 0, 0
-    for count, (line, voice, condition) in enumerate(chosen, start=1):
-        path = audio / f"{line.number:05d}.wav"
-        if path.exists():
-            kept += 1
-        else:
-            sound = studio.record(line, known[voice], condition, np.random.default_rng((seed, line.number)))
-            if not sound.size:
-                progress(f"{count} of {len(chosen)}: line {line.number} has nothing to speak")
-                continue
-            _keep(path, sound)
+    for count, take in enumerate(takes, start=1):
+        path = recording(out, take.number)
+        done = studio.keep(take, path)
+        if done == "nothing":
+            progress(f"{count} of {len(takes)}: line {take.number} has nothing to speak")
+            continue
+        if done == "made":
             made += 1
-            progress(f"{count} of {len(chosen)}: {path.name}, {voice}, {condition.name}")
-        fields = {**line.fields, "audio": f"audio/{path.name}", "voice": voice, "condition": condition.name}
+            progress(f"{count} of {len(takes)}: {path.name}, {take.voice}, {take.condition.name}")
+        else:
+            kept += 1
+        own = {"audio": f"audio/{path.name}", "voice": take.voice, "condition": take.condition.name}
+        fields = {**lines[take.number], **own}
         fields.pop("snr_db", None)  # of a corpus that was spoken before
-        if condition.snr_db is not None:
-            fields["snr_db"] = condition.snr_db
+        if take.condition.snr_db is not None:
+            fields["snr_db"] = take.condition.snr_db
         written.append(json.dumps(fields) + "\n")
     _replace(out / "corpus.jsonl", lambda part: part.write_text("".join(written), "utf-8"))
-    return Summary(out / "corpus.jsonl", made, kept, len(chosen) - made - kept)
+    return Summary(out / "corpus.jsonl", made, kept, len(takes) - made - kept)
 
 
-class _Studio:
-    """Where sentences are spoken and conditions are made."""
+class Studio:
+    """Where sentences are dealt voices and conditions, and recorded."""
 
-    def __init__(self, lines: Sequence[_Line], voices: Sequence[_Voice]) -> None:
-        self._lines = lines
-        self._voices = voices
+    def __init__(
+        self, sentences: Mapping[int, str], voices: Sequence[str], conditions: Sequence[str], seed: int
+    ) -> None:
+        """Take sentences by their numbers; a voice or a condition that is named twice counts twice.
 
-    def record(self, line: _Line, voice: _Voice, condition: _Condition, random: Generator) -> Samples:
+        Raises ConfigurationError for a voice or a condition that there isn't, ResourceError when a voice is missing.
+        """
+        names, self._conditions = [name.strip() for name in voices], [_condition(name.strip()) for name in conditions]
+        if not names or not self._conditions:
+            raise ConfigurationError(
+                f"a voice and a condition are needed; voices: {_VOICES}; conditions: {_CONDITIONS}"
+            )
+        if seed < 0:
+            raise ConfigurationError("the seed must be 0 or more")
+        self._sentences = list(sentences.items())
+        self._names = names
+        self._voices = {name: _voice(name) for name in dict.fromkeys(names)}
+        self._seed = seed
+
+    @property
+    def recipe(self) -> Mapping[str, Json]:
+        """What the recordings depend on besides the sentences."""
+        conditions = [condition.name for condition in self._conditions]
+        return {"voices": self._names, "conditions": conditions, "seed": self._seed}
+
+    def takes(self, limit: int | None = None) -> list[Take]:
+        """Deal the sentences; give ``limit`` of them, drawn, or all, in the order of their numbers.
+
+        They are dealt in a random order, so that no habit of a corpus meets one voice.
+        """
+        order = np.random.default_rng(self._seed).permutation(len(self._sentences))
+        voices, conditions = len(self._names), len(self._conditions)
+        cycle = math.lcm(voices, conditions)  # after which the same pairs would come again
+        dealt = [
+            Take(
+                *self._sentences[index],
+                self._names[rank % voices],
+                self._conditions[(rank + rank // cycle) % conditions],
+            )
+            for rank, index in enumerate(order)
+        ]
+        return sorted(dealt[:limit], key=lambda take: take.number)
+
+    def keep(self, take: Take, path: Path) -> Literal["made", "kept", "nothing"]:
+        """Record into ``path`` unless it is there; "nothing" where there is nothing to speak. Raises ResourceError."""
+        if path.exists():
+            return "kept"
+        sound = self._record(take, np.random.default_rng((self._seed, take.number)))
+        if not sound.size:
+            return "nothing"
+        keep_wav(path, sound, SAMPLE_RATE)
+        return "made"
+
+    def _record(self, take: Take, random: Generator) -> Samples:
         """Give the sentence as the microphone hears it; nothing where there is nothing to speak."""
-        speech = voice.speak(line.text, random)
+        speech = self._voices[take.voice].speak(take.text, random)
         if not speech.any():
             return np.zeros(0, np.float32)
+        condition = take.condition
         sound = acoustics.between_silences(acoustics.at_level(speech, _LEVEL))
         if condition.rt60 is not None:
             sound = acoustics.in_room(sound, condition.rt60, random)
         if condition.snr_db is not None:
-            noise = self._noise(condition.noise, sound.size, line, voice, random)
+            noise = self._noise(condition.noise, sound.size, take, random)
             sound = acoustics.with_noise(sound, noise, condition.snr_db)
         return acoustics.without_clipping(sound)
 
-    def _noise(self, kind: str, count: int, line: _Line, voice: _Voice, random: Generator) -> Samples:
+    def _noise(self, kind: str, count: int, take: Take, random: Generator) -> Samples:
         if kind == "noise":
             return acoustics.pink_noise(count, random)
         if kind == "motor":
             return acoustics.motor_noise(count, random)
-        return acoustics.babble(list(self._others(line, voice, random)), count, random)
+        return acoustics.babble(list(self._others(take, random)), count, random)
 
-    def _others(self, line: _Line, voice: _Voice, random: Generator) -> Iterator[Samples]:
+    def _others(self, take: Take, random: Generator) -> Iterator[Samples]:
         """Other sentences, by other voices where there are."""
-        voices = [other for other in self._voices if other is not voice] or [voice]
+        voices = [voice for name, voice in self._voices.items() if name != take.voice]
+        voices = voices or list(self._voices.values())
         found = 0
-        for index in random.permutation(len(self._lines)):
-            other = self._lines[index]
-            if other.text == line.text:
+        for index in random.permutation(len(self._sentences)):
+            _, text = self._sentences[index]
+            if text == take.text:
                 continue
-            speech = voices[random.integers(len(voices))].speak(other.text, random)
+            speech = voices[random.integers(len(voices))].speak(text, random)
             if speech.any():
                 yield speech
                 found += 1
@@ -181,10 +234,42 @@ class _Studio:
             raise ConfigurationError("babble needs other sentences in the corpus; add some, or leave it out")
 
 
-def _read(corpus: Path) -> list[_Line]:
+def recording(out: Path, number: int) -> Path:
+    """Where the recording of a sentence lies in the folder of a spoken corpus."""
+    return out / "audio" / f"{number:05d}.wav"
+
+
+def claim(out: Path, result: str, recipe: Mapping[str, Json]) -> None:
+    """Make a folder with audio/, and leave the recipe in it: what another one made must not be taken for ours.
+
+    ``result`` is the name of the file that a complete run writes. Raises ConfigurationError when the folder holds what
+    another recipe made, ResourceError when it can't be written.
+    """
+    path, text = out / "recipe.json", json.dumps(recipe, indent=2) + "\n"
+    try:
+        (out / "audio").mkdir(parents=True, exist_ok=True)
+        found = path.read_text("utf-8", errors="replace") if path.exists() else ""
+        if found != text and ((out / result).exists() or any((out / "audio").iterdir())):
+            raise ConfigurationError(
+                f"{out} holds another corpus, or recordings of other voices or conditions or another seed; "
+                "choose another folder or delete it"
+            )
+    except OSError as exc:
+        raise ResourceError(f"the folder {out} can't be written ({exc}); choose another one") from exc
+    if found != text:
+        _replace(path, lambda part: part.write_text(text, "utf-8"))
+
+
+def keep_wav(path: Path, sound: Samples, rate: int) -> None:
+    """Write a sound at ``rate`` Hz, complete or not at all. Raises ResourceError."""
+    _replace(path, lambda part: write_wav(part, sound, rate))
+
+
+def _read(corpus: Path) -> dict[int, Mapping[str, Json]]:
+    """The fields of the lines by their numbers, counted from 1."""
     examples = read_corpus(corpus)
     lines = corpus.read_text("utf-8").splitlines()
-    return [_Line(example.line, json.loads(lines[example.line - 1]), example.text) for example in examples]
+    return {example.line: json.loads(lines[example.line - 1]) for example in examples}
 
 
 def _voice(name: str) -> _Voice:
@@ -198,13 +283,21 @@ def _voice(name: str) -> _Voice:
         from lfm_voice_ros.backends.espeak import Espeak
 
         return _Voice(name, tuple((Espeak(voice, speed, pitch), 1.0) for speed, pitch in _MANNERS))
+    if engine == "flite" and voice:
+        from lfm_voice_ros.backends.flite import Flite
+
+        return _Voice(name, tuple((Flite(voice, stretch), 1.0) for stretch in _STRETCHES))
+    if engine == "flite" and voice:
+        from lfm_voice_ros.backends.flite import Flite
+
+        return _Voice(name, tuple((Flite(voice, stretch), 1.0) for stretch in _STRETCHES))
     raise ConfigurationError(f"there is no voice '{name}'; there are: {_VOICES}")
 
 
-def _condition(name: str) -> _Condition:
+def _condition(name: str) -> Condition:
     refusal = ConfigurationError(f"there is no condition '{name}'; there are: {_CONDITIONS}")
     if name == "clean":
-        return _Condition(name)
+        return Condition(name)
     noise, snr_db, rt60 = "", None, None
     for part in name.split("+"):
         kind, _, text = part.partition(":")
@@ -218,48 +311,7 @@ def _condition(name: str) -> _Condition:
             noise, snr_db = kind, value
         else:
             raise refusal
-    return _Condition(name, noise, snr_db, rt60)
-
-
-def _dealt(
-    lines: Sequence[_Line], voices: Sequence[str], conditions: Sequence[_Condition], seed: int
-) -> list[tuple[_Line, str, _Condition]]:
-    """The lines in a random order, so that no habit of the corpus meets one voice, with what each of them gets."""
-    order = np.random.default_rng(seed).permutation(len(lines))
-    cycle = math.lcm(len(voices), len(conditions))  # after which the same pairs would come again
-    return [
-        (lines[index], voices[rank % len(voices)], conditions[(rank + rank // cycle) % len(conditions)])
-        for rank, index in enumerate(order)
-    ]
-
-
-def _recipe(corpus: Path, voices: Sequence[str], conditions: Sequence[str], seed: int) -> str:
-    recipe = {
-        "version": _VERSION,
-        "corpus_sha256": hashlib.sha256(corpus.read_bytes()).hexdigest(),
-        "voices": voices,
-        "conditions": conditions,
-        "seed": seed,
-    }
-    return json.dumps(recipe, indent=2) + "\n"
-
-
-def _claim(out: Path, recipe: str) -> None:
-    """Leave the recipe in the folder: what was made by another one must not be taken for ours, or overwritten."""
-    path = out / "recipe.json"
-    found = path.read_text("utf-8", errors="replace") if path.exists() else ""
-    if found == recipe:
-        return
-    if (out / "corpus.jsonl").exists() or any((out / "audio").iterdir()):
-        raise ConfigurationError(
-            f"{out} holds another corpus, or recordings of other voices or conditions or another seed; "
-            "choose another folder or delete it"
-        )
-    _replace(path, lambda part: part.write_text(recipe, "utf-8"))
-
-
-def _keep(path: Path, sound: Samples) -> None:
-    _replace(path, lambda part: write_wav(part, sound, SAMPLE_RATE))
+    return Condition(name, noise, snr_db, rt60)
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
