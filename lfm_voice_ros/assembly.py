@@ -107,7 +107,15 @@ def load_lfm2_audio(settings: DialogueSettings, tools: Sequence[ToolSpec], tell:
         from lfm_voice_ros.lfm2_audio.checkpoint import Source, load_shared
     except ImportError as exc:
         raise ResourceError("liquid-audio is not installed; run scripts/setup --lfm") from exc
-    source = Source(settings.model, settings.revision, settings.device, settings.dtype, settings.detokenizer)
+    source = Source(
+        settings.model,
+        settings.revision,
+        settings.device,
+        settings.dtype,
+        settings.detokenizer,
+        settings.adapter,
+        settings.merge_adapter,
+    )
     model = load_shared(source, lambda text: tell("loading", text, Level.WARN))
     engine = Lfm2AudioEngine(model, settings, tools, lambda why: tell("speed", why, Level.WARN))
     tell("loading", "warming up", Level.WARN)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lfm_voice_ros.commands import benchmark, data, evaluate, replies, training
+from lfm_voice_ros.commands import benchmark, data, evaluate, replies, train, training
 from lfm_voice_ros.core.errors import VoiceError
 from lfm_voice_ros.demo import options
 
@@ -60,4 +60,5 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_to(commands)
     training.add_to(commands)
     data.add_to(commands)
+    train.add_to(commands)
     return parser

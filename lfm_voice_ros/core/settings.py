@@ -270,7 +270,15 @@ class DialogueSettings:
     )
     max_reply: float = setting(30.0, "LFM2-Audio: s that a reply may have", minimum=1.0, maximum=120.0)
     system_prompt: str = setting(
-        "", "LFM2-Audio: its instructions; empty tells it the robot's tools and to answer in a short sentence"
+        "",
+        "LFM2-Audio: its instructions; empty takes those that it was trained with, or tells it the robot's tools and "
+        "to answer in a short sentence",
+    )
+    adapter: str = setting(
+        "", "LFM2-Audio: a folder that lfm-voice train has written, which goes on top of the model; empty for none"
+    )
+    merge_adapter: bool = setting(
+        True, "LFM2-Audio: add the adapter to the weights, which is faster; beside them it is exact also in bfloat16"
     )
     speaker: str = setting("", "LFM2-Audio: the voice, for example US female or UK male; empty is the model's own")
     grounding: str = setting(
@@ -281,7 +289,8 @@ class DialogueSettings:
     )
     calls: str = setting(
         "none",
-        "LFM2-Audio: how its own text calls tools; tool_detector's model must be dialogue and its detector the same",
+        "LFM2-Audio: how its own text calls tools; tool_detector's model must be dialogue and its detector the same. A "
+        "model or an adapter that was trained to call does it in its own way, also with none",
         choices=("none", "output_parsing", "special_tokens", "lora"),
     )
     text_temperature: float = setting(

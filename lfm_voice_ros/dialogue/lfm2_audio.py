@@ -126,7 +126,7 @@ class Lfm2AudioEngine:
         kind = f"{str(model.dtype).removeprefix('torch.')} on {model.device}"
         self.description = f"lfm2_audio {model.name}, {kind}, detokenizer {model.detokenizer_kind}"
         self._grounding = settings.grounding
-        self._style: prompts.Style | None = None if settings.calls == "none" else settings.calls  # type: ignore[assignment]
+        self._style = _style(model, settings)
         self._tools = [tool.name for tool in tools]
         sampling = Sampling(
             settings.text_temperature,
@@ -149,7 +149,7 @@ class Lfm2AudioEngine:
         self._generator = Generator(model, text, frames, max_frames)
         self._conversation = Conversation(
             model,
-            settings.system_prompt or prompts.dialogue(self._style, tools, settings.speaker),
+            _system_prompt(model, settings, self._style, tools),
             lambda: Context(model, settings.context, graphs=settings.cuda_graphs, failed=degraded),
         )
         with model.lock:  # making it may capture a CUDA graph, beside which nobody may use the GPU
@@ -348,3 +348,22 @@ class Lfm2AudioEngine:
                 return None
         telling.add(block)
         return None
+
+
+def _style(model: Lfm2Audio, settings: DialogueSettings) -> prompts.Style | None:
+    """How the model's text calls tools. What it was trained to do it does, wanted or not, and must not be spoken."""
+    wanted: prompts.Style | None = None if settings.calls == "none" else settings.calls  # type: ignore[assignment]
+    trained = model.trained.form if model.trained else None
+    if wanted and trained and wanted != trained:
+        raise ResourceError(f"{model.name} was trained to call tools as {trained}, not as {wanted}; set calls to that")
+    return wanted or trained
+
+
+def _system_prompt(
+    model: Lfm2Audio, settings: DialogueSettings, style: prompts.Style | None, tools: Sequence[ToolSpec]
+) -> str:
+    if settings.system_prompt:
+        return settings.system_prompt
+    if model.trained:
+        return model.trained.system_prompt
+    return prompts.dialogue(style, tools, settings.speaker)

@@ -21,6 +21,7 @@ import torch
 
 from lfm_voice_ros.core.errors import AudioError, ResourceError, VoiceError
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
+from lfm_voice_ros.lfm2_audio.adapter import Trained, put_on, read_trained
 from lfm_voice_ros.lfm2_audio.hub import DEFAULT_MODEL, DETOKENIZER_FOLDER, Progress, find_model, first_line
 from lfm_voice_ros.lfm2_audio.weights import WithoutMemory, fill, weight_files
 
@@ -44,6 +45,8 @@ class Source:
     device: str = "auto"  # auto, cpu or cuda
     dtype: str = "auto"  # auto (bfloat16 on cuda, float32 on the CPU), bfloat16 or float32
     detokenizer: str = "auto"  # auto (lfm where the checkpoint has it), lfm or mimi
+    adapter: str = ""  # a folder with an adapter that goes on top; empty for none
+    merge_adapter: bool = True  # into the weights, or computed beside them
 
 
 class Lfm2Audio:
@@ -53,9 +56,10 @@ class Lfm2Audio:
     What is embedded carries no gradients.
     """
 
-    def __init__(self, source: Source, folder: Path, net: Any, processor: Any) -> None:
+    def __init__(self, source: Source, folder: Path, net: Any, processor: Any, trained: Trained | None = None) -> None:
         """Use :func:`load`. ``net`` and ``processor`` are liquid-audio's, on one device and filled."""
         self.source = source
+        self.trained = trained  # for what; None where it is as published
         self.name = _name(source)
         self.net = net
         self.processor = processor
@@ -142,7 +146,8 @@ def load(source: Source, progress: Progress = lambda text: None) -> Lfm2Audio:
         processor = library.LFM2AudioProcessor.from_pretrained(folder, device=device).eval()
         progress("checking")
         _check_tokens(processor.text, net, folder)
-        model = Lfm2Audio(source, folder, net, processor)
+        trained = _trained(source, folder, net, processor.text, progress)
+        model = Lfm2Audio(source, folder, net, processor, trained)
         with torch.inference_mode():
             hidden = net.lfm(inputs_embeds=model.embed_text([1, 6])[None], use_cache=False).last_hidden_state
         if not hidden.isfinite().all():
@@ -169,7 +174,15 @@ def load_shared(source: Source, progress: Progress = lambda text: None) -> Lfm2A
 
 def _name(source: Source) -> str:
     folder = Path(source.model).expanduser()
-    return folder.name if folder.is_dir() else source.model
+    name = folder.name if folder.is_dir() else source.model
+    return f"{name} with {Path(source.adapter).expanduser().name}" if source.adapter else name
+
+
+def _trained(source: Source, folder: Path, net: Any, tokenizer: Any, progress: Progress) -> Trained | None:
+    if not source.adapter:
+        return read_trained(folder)
+    progress("putting the adapter on")
+    return put_on(net.lfm, tokenizer, Path(source.adapter).expanduser(), merge=source.merge_adapter)
 
 
 def _library() -> Any:

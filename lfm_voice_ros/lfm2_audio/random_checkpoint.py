@@ -6,7 +6,7 @@ The engine is tested with a tiny one, and timed with one of the real dimensions,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.lfm2_audio.checkpoint import MIMI_FILE
 from lfm_voice_ros.lfm2_audio.hub import DETOKENIZER_FOLDER
 
-Size = Literal["tiny", "real"]
+Size = Literal["tiny", "small", "real"]
 
 #: The special tokens below 131 that have a name; the ids between are reserved.
 _SPECIAL = {
@@ -49,6 +49,20 @@ _SENTENCES = (
     "The weather was nice this morning, but then it began to rain.",
     "pan_left(degrees=20) pan_right(degrees=45) tilt_up() tilt_down() center() stop()",
 )
+#: Of the sizes tiny, small and real.
+_DIMENSIONS: Mapping[str, tuple[int, int, int]] = {
+    "hidden": (64, 256, 2048),
+    "layers": (4, 6, 16),
+    "heads": (4, 4, 32),
+    "key_value_heads": (2, 2, 8),
+    "feed_forward": (192, 1152, 12288),
+    "encoder": (32, 256, 512),
+    "encoder_layers": (1, 8, 17),
+    "encoder_heads": (4, 4, 8),
+    "channels": (16, 64, 256),
+    "depth": (64, 128, 1024),
+    "depth_layers": (2, 2, 6),
+}
 _METADATA = {"format": "pt"}  # accelerate reads no file without
 _VOCABULARY = 768  # at most: special tokens, bytes, and the merges that the sentences give
 
@@ -64,6 +78,7 @@ def write(
     """Write a checkpoint into ``folder``, which is made, and give the folder.
 
     ``real`` has the dimensions of LFM2.5-Audio-1.5B: 3 GB in bfloat16, and 4 GB of memory for the 40 s that it takes.
+    ``small``, thirty million parameters, is large enough to learn what words sound like.
     ``seed`` decides every weight; the state of torch's own generator stays as it is. ``dtype``, float32 or bfloat16,
     is that of the model; detokenizer and Mimi are always float32. Not for a process that computes with torch in
     another thread meanwhile: torch's default dtype is changed for it. Raises ResourceError without liquid-audio.
@@ -97,25 +112,24 @@ def write(
 
 def _config(size: Size, vocabulary: int) -> dict[str, Any]:
     """Give config.json as it is published, or smaller; ``vocabulary`` is used by the tiny one only."""
-    real = size == "real"
-    attention = (2, 5, 8, 10, 12, 14) if real else (1, 3)
-    layers = 16 if real else 4
+    of = {name: values[("tiny", "small", "real").index(size)] for name, values in _DIMENSIONS.items()}
+    attention = (2, 5, 8, 10, 12, 14) if size == "real" else range(1, of["layers"], 2)
     lfm = {
         "architectures": ["Lfm2ForCausalLM"],
         "model_type": "lfm2",
-        "hidden_size": 2048 if real else 64,
-        "num_hidden_layers": layers,
-        "layer_types": ["full_attention" if layer in attention else "conv" for layer in range(layers)],
-        "num_attention_heads": 32 if real else 4,
-        "num_key_value_heads": 8 if real else 2,
+        "hidden_size": of["hidden"],
+        "num_hidden_layers": of["layers"],
+        "layer_types": ["full_attention" if layer in attention else "conv" for layer in range(of["layers"])],
+        "num_attention_heads": of["heads"],
+        "num_key_value_heads": of["key_value_heads"],
         "block_auto_adjust_ff_dim": True,
-        "block_ff_dim": 12288 if real else 192,
+        "block_ff_dim": of["feed_forward"],
         "block_ffn_dim_multiplier": 1.0,
-        "block_multiple_of": 256 if real else 32,
+        "block_multiple_of": 256 if size == "real" else 32,
         "conv_L_cache": 3,
         "conv_bias": False,
         # 1/√hidden, nearly the published 0.02 at the real size: what was fed before then matters for what comes next.
-        "initializer_range": 0.02 if real else 0.125,
+        "initializer_range": 0.02 if size == "real" else of["hidden"] ** -0.5,
         "max_position_embeddings": 128_000,
         "norm_eps": 1e-5,
         "bos_token_id": 1,
@@ -124,23 +138,23 @@ def _config(size: Size, vocabulary: int) -> dict[str, Any]:
         "rope_theta": 1_000_000.0,
         "theta": 1_000_000.0,
         "use_cache": True,
-        "vocab_size": 65_536 if real else vocabulary,
+        "vocab_size": 65_536 if size == "real" else vocabulary,
     }
     encoder = {
         "feat_in": 128,
         "feat_out": -1,
-        "n_layers": 17 if real else 1,
-        "d_model": 512 if real else 32,
+        "n_layers": of["encoder_layers"],
+        "d_model": of["encoder"],
         "subsampling": "dw_striding",
         "subsampling_factor": 8,
-        "subsampling_conv_channels": 256 if real else 16,
+        "subsampling_conv_channels": of["channels"],
         "causal_downsampling": False,
         "reduction": None,
         "reduction_position": None,
         "reduction_factor": 1,
         "ff_expansion_factor": 4,
         "self_attention_model": "rel_pos",
-        "n_heads": 8 if real else 4,
+        "n_heads": of["encoder_heads"],
         "att_context_size": [-1, -1],
         "xscaling": False,
         "untie_biases": True,
@@ -179,7 +193,7 @@ def _config(size: Size, vocabulary: int) -> dict[str, Any]:
         "encoder": encoder,
         "lfm": lfm,
         # 32 heads are fixed in the library and each needs an even size: 64 is the least.
-        "depthformer": {"layers": 6 if real else 2, "dim": 1024 if real else 64, "tie": True},
+        "depthformer": {"layers": of["depth_layers"], "dim": of["depth"], "tie": True},
     }
 
 

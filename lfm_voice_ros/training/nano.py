@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lfm_voice_ros.core import prompts
 from lfm_voice_ros.core.call_syntax import write_call, write_calls, write_in_tokens, write_tag

@@ -35,7 +35,7 @@ WEIGHTS = "model.safetensors"
 TEXT = "Look  left , don't\n\tyou? naïve e\u0301 日本語 \U0001f600\u200d\u0000 ' s"
 
 
-def on_cpu(folder: Path, **changes: str) -> Source:
+def on_cpu(folder: Path, **changes: Any) -> Source:
     return replace(Source(str(folder), device="cpu", dtype="float32"), **changes)
 
 

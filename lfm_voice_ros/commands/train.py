@@ -1,0 +1,175 @@
+"""`lfm-voice train`: LFM2-Audio, or LFM2-Tool, on recorded and synthesized turns."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lfm_voice_ros.commands.progress import Bar, say
+from lfm_voice_ros.core.errors import ConfigurationError
+from lfm_voice_ros.core.resources import config_file
+
+if TYPE_CHECKING:
+    from lfm_voice_ros.dataset.format import Example
+    from lfm_voice_ros.training.finetune import Finetuning, TrainSettings
+
+SMALL, TOOL = "small", "tool"
+TOOL_MODEL = "LiquidAI/LFM2-1.2B-Tool"
+_BEGINNING = "beginning"  # of OUTPUT: the model that a training from scratch begins with
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command; what it imports is imported when it runs."""
+    train = commands.add_parser("train", help="train LFM2-Audio or LFM2-Tool to call this robot's tools")
+    train.add_argument(
+        "--data", type=Path, required=True, action="append", metavar="DATASET", help="to learn from; may be repeated"
+    )
+    train.add_argument("--dev", type=Path, metavar="DATASET", help="to validate on, such as dev.json of data split")
+    train.add_argument(
+        "--output", type=Path, required=True, metavar="FOLDER", help="gets the adapter or the model, and its run card"
+    )
+    train.add_argument(
+        "--model",
+        default="LiquidAI/LFM2.5-Audio-1.5B",
+        metavar="FOLDER_OR_NAME",
+        help=f"an LFM2-Audio (default %(default)s); {TOOL}: LFM2-Tool; {SMALL}: a new LFM2-Audio of 29 million "
+        "parameters, of which all are trained",
+    )
+    train.add_argument(
+        "--base", metavar="FOLDER_OR_NAME", help=f"with --model {TOOL}: the model (default {TOOL_MODEL})"
+    )
+    train.add_argument("--weights", choices=("lora", "all"), help="an adapter (default), or all weights of the model")
+    train.add_argument(
+        "--form",
+        choices=("lora", "special_tokens"),
+        default="lora",
+        help="how calls are written: <tool>…</tool> (lora, the default), or with tokens of their own",
+    )
+    train.add_argument("--steps", type=int, default=1000, metavar="N", help="(default %(default)s)")
+    train.add_argument("--batch", type=int, default=16, metavar="N", help="examples a step (default %(default)s)")
+    train.add_argument("--learning-rate", type=float, metavar="X", help="(default 0.0002; 0.001 for all weights)")
+    train.add_argument("--rank", type=int, default=16, metavar="N", help="of LoRA (default %(default)s)")
+    train.add_argument("--validate-every", type=int, default=100, metavar="N", help="steps (default %(default)s)")
+    train.add_argument("--save-every", type=int, default=100, metavar="N", help="steps (default %(default)s)")
+    train.add_argument("--system-prompt", default="", metavar="TEXT", help="default: the one LFM2-Audio was made with")
+    train.add_argument("--tools", default="", metavar="FILE", help="default: the package's config/tools.yaml")
+    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    train.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto")
+    train.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    train.add_argument("--seed", type=int, default=1, metavar="N", help="the same gives the same (default %(default)s)")
+    train.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    for name in ("steps", "batch", "rank", "validate_every", "save_every"):
+        if getattr(arguments, name) < 1:
+            raise ConfigurationError(f"--{name.replace('_', '-')} must be 1 or more")
+    examples = [example for path in arguments.data for example in _read(path)]
+    dev = _read(arguments.dev) if arguments.dev else []
+    if arguments.model == TOOL:
+        return _train_tool(arguments, examples, dev)
+    return _train_audio(arguments, examples, dev)
+
+
+def _read(path: Path) -> list[Example]:
+    from lfm_voice_ros.dataset.format import read_dataset
+
+    return [example for example in read_dataset(path) if example.review != "rejected"]
+
+
+def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: list[Example]) -> int:
+    import torch
+
+    from lfm_voice_ros.lfm2_audio.adapter import Trained
+    from lfm_voice_ros.lfm2_audio.checkpoint import Source, load
+    from lfm_voice_ros.tools.registry import Registry
+    from lfm_voice_ros.training.finetune import Finetuning
+    from lfm_voice_ros.training.turns import STOCK_PROMPT, TurnMaker, make_turns
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    tools = Registry.from_file(config_file("tools.yaml", arguments.tools)).specs()
+    settings = _settings(arguments)
+    source = Source(_beginning(arguments), device=arguments.device, dtype=arguments.dtype)
+    finetuning = Finetuning(load(source, say), settings, arguments.output)
+    prompt = arguments.system_prompt or STOCK_PROMPT
+    maker = TurnMaker(finetuning.model, settings.form, prompt)
+    with Bar("preparing", len(examples) + len(dev)) as bar:
+        turns = make_turns(maker, [*examples, *dev], lambda done, total: bar.show(done))
+    with Bar("training", settings.steps) as bar:
+        finetuning.run(
+            turns[: len(examples)],
+            turns[len(examples) :],
+            lambda where: bar.show(where.step, f"loss {where.loss:.3f}", where.seconds_left),
+        )
+    base = "" if settings.weights == "all" else str(arguments.model)
+    finetuning.save(Trained(settings.form, prompt, tuple(tool.name for tool in tools), base))
+    if finetuning.is_main:
+        shutil.rmtree(arguments.output / _BEGINNING, ignore_errors=True)
+        _write_card(arguments, finetuning, examples, dev)
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> TrainSettings:
+    from lfm_voice_ros.training.finetune import TrainSettings
+
+    weights: Literal["lora", "all"] = arguments.weights or ("all" if arguments.model == SMALL else "lora")
+    if arguments.model == SMALL and weights == "lora":
+        raise ConfigurationError("an adapter on a new model teaches it nothing; leave --weights out")
+    settings = TrainSettings(
+        weights=weights,
+        form=arguments.form,
+        steps=arguments.steps,
+        batch=arguments.batch,
+        learning_rate=arguments.learning_rate or (1e-3 if weights == "all" else TrainSettings.learning_rate),
+        rank=arguments.rank,
+        seed=arguments.seed,
+        validate_every=arguments.validate_every,
+        save_every=arguments.save_every,
+    )
+    # What has never heard speech needs to be kept from learning the few voices by heart.
+    return replace(settings, spec_augment=True) if weights == "all" else settings
+
+
+def _beginning(arguments: argparse.Namespace) -> str:
+    if arguments.model != SMALL:
+        return str(arguments.model)
+    from lfm_voice_ros.lfm2_audio.random_checkpoint import write
+
+    return str(write(arguments.output / _BEGINNING, "small", seed=arguments.seed, mimi=True))
+
+
+def _write_card(
+    arguments: argparse.Namespace, finetuning: Finetuning, examples: list[Example], dev: list[Example]
+) -> None:
+    from lfm_voice_ros.training.run_card import describe_data, machine, write_card
+
+    trained, total = finetuning.parameters
+    history = finetuning.history
+    what = "all weights" if finetuning.settings.weights == "all" else "an adapter"
+    card: dict[str, Any] = {
+        "title": f"{arguments.output.name}: {what} of {Path(arguments.model).name}",
+        "model": {
+            "base": arguments.model,
+            "trained parameters": trained,
+            "parameters": total,
+            "form of calls": arguments.form,
+        },
+        "settings": asdict(finetuning.settings),
+        "data": describe_data(arguments.data, examples),
+        "dev_data": describe_data([arguments.dev], dev) if dev else None,
+        "machine": machine(),
+        "history": asdict(history),
+        "result": {"minutes": round(history.seconds / 60, 1)},
+    }
+    write_card(arguments.output, card)
+    if history.dev:
+        say(f"loss on held-out turns: {history.dev[0][1]:.3f} before, {history.dev[-1][1]:.3f} after")
+    print(f"{arguments.output}: {trained:,} of {total:,} parameters trained in {history.seconds / 60:.1f} min")
+
+
+def _train_tool(arguments: argparse.Namespace, examples: list[Example], dev: list[Example]) -> int:
+    raise NotImplementedError

@@ -1,0 +1,147 @@
+"""Examples of a dataset as LFM2-Audio learns them: in the layout in which the engine has it answer.
+
+Behind the system turn and the user turn with the sound stands what is learned:
+
+    calls, as text  |  six tokens, twelve frames, … <|text_end|> … end of audio  |  <|im_end|>
+
+A reply without sound is text only. The sound begins behind the calls, never inside of one. liquid-audio's own mapper
+lays a turn out; its loader, which pads each one to 4096 positions, isn't used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lfm_voice_ros.core.call_syntax import write_in_tokens, write_tag
+from lfm_voice_ros.core.errors import ConfigurationError, ModelOutputError, ResourceError
+from lfm_voice_ros.dataset.format import Example
+from lfm_voice_ros.lfm2_audio.adapter import Form
+from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
+
+#: What LFM2-Audio's authors trained conversations with; other runtimes (GGUF) take no other.
+STOCK_PROMPT = "Respond with interleaved text and audio."
+
+_LONGEST = 3000  # positions of a turn
+
+
+class TurnMaker:
+    """Makes what the model learns of an example. For one thread."""
+
+    def __init__(self, model: Lfm2Audio, form: Form, system_prompt: str) -> None:
+        from liquid_audio.data.mapper import LFM2AudioChatMapper
+
+        self._write = write_tag if form == "lora" else write_in_tokens
+        self._system_prompt = system_prompt
+        self._mapper = LFM2AudioChatMapper(
+            model.processor,
+            codebooks=model.codebooks,
+            interleaved_text_tokens=model.n_text,
+            interleaved_audio_tokens=model.n_audio,
+        )
+
+    def make(self, example: Example) -> Any:
+        """Give liquid-audio's LFM2AudioTrainingSample, its tensors on the CPU.
+
+        Raises ConfigurationError for an example that can't be learned, with its sound file: a call that can't be read,
+        a sound that can't, a turn of more than 3000 positions; ResourceError where the checkpoint lacks Mimi, which
+        makes codes of the reply's sound.
+        """
+        from liquid_audio.data.types import AudioSegment, ChatMessage, InterleavedSegment, TextSegment
+
+        try:
+            calls, speech = "".join(map(self._write, example.calls)), example.speech
+        except ModelOutputError as exc:
+            raise ConfigurationError(f"the response to {example.audio} can't be read: {exc}") from exc
+        answer: list[Any] = [TextSegment(text=calls)] if calls else []
+        if example.response_audio is not None:
+            answer.append(InterleavedSegment(text=speech, audio=_sound(example.response_audio)))
+        elif speech:
+            answer.append(TextSegment(text=speech))
+        messages = [
+            ChatMessage(role="system", content=[TextSegment(text=self._system_prompt)]),
+            ChatMessage(role="user", content=[AudioSegment(audio=_sound(example.audio))]),
+            ChatMessage(role="assistant", content=answer),
+        ]
+        try:
+            with torch.no_grad():
+                sample = self._mapper(messages)
+        except AttributeError as exc:
+            raise ResourceError(
+                f"the model has no Mimi, which makes codes of {example.response_audio}; use a model with "
+                "tokenizer-e351c8d8-checkpoint125.safetensors in its folder"
+            ) from exc
+        except (RuntimeError, ValueError) as exc:
+            raise ConfigurationError(
+                f"{example.audio} can't be learned from ({exc}); lfm-voice data check tells more"
+            ) from exc
+        positions = sample.modality_flag.shape[1]
+        if positions > _LONGEST:
+            raise ConfigurationError(f"{example.audio} makes {positions} positions, more than {_LONGEST}; cut it")
+        return sample
+
+
+def make_turns(
+    maker: TurnMaker, examples: Sequence[Example], progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[Any]:
+    """Give the samples of all examples, in order. ``progress`` is told how many of how many are done."""
+    turns = []
+    for number, example in enumerate(examples, start=1):
+        turns.append(maker.make(example))
+        progress(number, len(examples))
+    return turns
+
+
+def collate(samples: Sequence[Any], pad: int = 0) -> Any:
+    """Give a batch, liquid-audio's LFM2AudioModelInput, padded to its longest turn and no further.
+
+    ``pad`` is the token behind the shorter ones, which is neither learned nor, since it is behind them, seen by them.
+    """
+    from liquid_audio.data.types import LFM2AudioModelInput
+    from liquid_audio.utils import LFMModality
+
+    longest = max(sample.modality_flag.shape[1] for sample in samples)
+
+    def padded(row: torch.Tensor, missing: int, value: int) -> torch.Tensor:
+        return torch.nn.functional.pad(row, (0, missing), value=value)
+
+    missing = [longest - sample.modality_flag.shape[1] for sample in samples]
+    pairs = list(zip(samples, missing, strict=True))
+    return LFM2AudioModelInput(
+        text=torch.cat([padded(sample.text, count, pad) for sample, count in pairs], 1),
+        audio_in=torch.cat([sample.audio_in for sample in samples], 1),
+        audio_in_lens=torch.cat([sample.audio_in_lens for sample in samples]),
+        audio_out=torch.cat([sample.audio_out for sample in samples], 1),
+        modality_flag=torch.cat([padded(one.modality_flag, count, int(LFMModality.TEXT)) for one, count in pairs]),
+        supervision_mask=torch.cat([padded(one.supervision_mask, count, 0) for one, count in pairs]),
+    )
+
+
+def masked(sample: Any, generator: torch.Generator) -> Any:
+    """Give a sample with bands of its spectrogram and stretches of its time set to their mean (SpecAugment).
+
+    Park et al. 2019: two bands of up to 27 of the 128 mels, two stretches of up to a twentieth of the time each. The
+    spectrogram is normalised, so that its mean is 0.
+    """
+    mel = sample.audio_in.clone()
+    for _ in range(2):
+        _blank(mel, 27, generator)
+        _blank(mel.T, mel.shape[1] // 20, generator)
+    return replace(sample, audio_in=mel)
+
+
+def _blank(rows: torch.Tensor, most: int, generator: torch.Generator) -> None:
+    width = int(torch.randint(most + 1, (1,), generator=generator))
+    start = int(torch.randint(len(rows) - width + 1, (1,), generator=generator))
+    rows[start : start + width] = 0.0
+
+
+def _sound(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise ConfigurationError(f"{path} can't be read ({exc}); lfm-voice data check lists what is missing") from exc
