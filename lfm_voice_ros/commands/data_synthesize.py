@@ -24,6 +24,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_templates_and_seed(synthesize)
     synthesize.set_defaults(run=_synthesize)
 
+    speak = commands.add_parser("speak", help="speak the responses of a dataset that have no sound, with Piper")
+    speak.add_argument("dataset", type=Path, metavar="DATASET", help="a JSON file, or the folder of a dataset.json")
+    speak.set_defaults(run=_speak)
+
 
 def _synthesize(arguments: argparse.Namespace) -> int:
     from lfm_voice_ros.backends.piper import Piper
@@ -61,6 +65,15 @@ def _synthesize(arguments: argparse.Namespace) -> int:
         f"{1 - hard - talk:.0%} with calls, {hard:.0%} near-misses, {talk:.0%} talk; "
         f"{summary.made} recordings made, {summary.kept} kept, {summary.replies} different replies"
     )
+    return 0
+
+
+def _speak(arguments: argparse.Namespace) -> int:
+    from lfm_voice_ros.backends.piper import Piper
+    from lfm_voice_ros.training.conversations import Speaker, speak
+
+    spoken, silent = speak(arguments.dataset, Speaker(Piper("bundled", steady=True)), _progress)
+    print(f"{arguments.dataset}: {spoken} responses spoken, {silent} left as they are")
     return 0
 
 

@@ -8,16 +8,18 @@ which claims no act.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 
 import numpy as np
 
-from lfm_voice_ros.core.errors import ConfigurationError, ToolError, ToolTimeout
+from lfm_voice_ros.core.errors import ConfigurationError, ModelOutputError, ToolError, ToolTimeout
 from lfm_voice_ros.core.grounding import compose
 from lfm_voice_ros.core.pan_tilt import PanTilt, Refused
 from lfm_voice_ros.core.ports import Synthesizer
@@ -27,6 +29,7 @@ from lfm_voice_ros.core.types import HeadMove, Json, ToolCall, Transcript
 from lfm_voice_ros.dataset.format import (
     DATASET_FILE,
     Example,
+    dataset_file,
     fill,
     read_dataset,
     replace_file,
@@ -44,7 +47,7 @@ from lfm_voice_ros.training.speech_corpus import Studio, claim, keep_wav, record
 
 #: The kinds of sentences that only sound like commands.
 HARD = frozenset({"near_miss", "unwanted", "canceled"})
-LEAST_HARD = 0.28  # of the examples
+LEAST_HARD = Fraction(28, 100)  # of the examples
 
 _VERSION = 1  # of the recipe: a change of what the same arguments give raises it
 _CENTERED, _AT_LIMIT = 0.25, 0.25  # of the heads when a sentence is said; the others are anywhere
@@ -64,7 +67,11 @@ class Summary:
     examples: Sequence[Example]
     made: int  # recordings of the person
     kept: int  # recordings of an earlier run
-    replies: int  # different ones that are spoken
+
+    @property
+    def replies(self) -> int:
+        """How many different replies are spoken."""
+        return len({example.speech for example in self.examples if example.response_audio})
 
     def share(self, kinds: Iterable[str]) -> float:
         """Give the part of the examples, 0 to 1, that is of one of these kinds."""
@@ -178,14 +185,14 @@ def choose(sentences: Iterable[Sentence], count: int, fits: Callable[[Iterable[T
     places of the last others. Raises ConfigurationError where there aren't enough.
     """
     fitting = (sentence for sentence in sentences if fits(sentence.calls))
-    chosen = [sentence for sentence, _ in zip(fitting, range(count), strict=False)]
+    chosen = list(itertools.islice(fitting, count))
     missing = math.ceil(LEAST_HARD * len(chosen)) - sum(sentence.kind in HARD for sentence in chosen)
     others = [index for index, sentence in enumerate(chosen) if sentence.kind not in HARD]
     for index in others[::-1][: max(0, missing)]:
         hard = next((sentence for sentence in fitting if sentence.kind in HARD), None)
         if hard is None:
             raise ConfigurationError(
-                f"the templates give too few sentences that only sound like commands: {LEAST_HARD:.0%} of "
+                f"the templates give too few sentences that only sound like commands: {float(LEAST_HARD):.0%} of "
                 f"{len(chosen)} are needed; write more of them, or ask for fewer examples"
             )
         chosen[index] = hard
@@ -196,28 +203,23 @@ class Speaker:
     """Speaks replies into files; each text is spoken once."""
 
     def __init__(self, voice: Synthesizer) -> None:
+        self.name = voice.name
         self._voice = voice
         self._spoken: dict[str, Path] = {}
 
-    @property
-    def different(self) -> int:
-        """How many different texts were spoken."""
-        return len(self._spoken)
-
     def speak(self, text: str, path: Path) -> bool:
-        """Have ``path`` hold the text, unless it is there; False where there is nothing to speak.
+        """Have ``path`` hold the text; False where there is nothing to speak.
 
         Raises ResourceError when the voice fails or the file can't be written.
         """
-        if not path.exists():
-            if text in self._spoken:
-                replace_file(path, self._spoken[text].read_bytes())
-                return True
-            pieces = list(self._voice.synthesize(text))
-            if not pieces:
-                return False
-            keep_wav(path, np.concatenate(pieces), self._voice.sample_rate)
-        self._spoken.setdefault(text, path)
+        if text in self._spoken:
+            replace_file(path, self._spoken[text].read_bytes())
+            return True
+        pieces = list(self._voice.synthesize(text))
+        if not pieces:
+            return False
+        keep_wav(path, np.concatenate(pieces), self._voice.sample_rate)
+        self._spoken[text] = path
         return True
 
 
@@ -243,12 +245,12 @@ def converse(
     studio = Studio({number: one.text for number, one in enumerate(sentences, start=1)}, voices, conditions, seed)
     answers = [answerer.answer(one, Random(f"{seed} {number}")) for number, one in enumerate(sentences, start=1)]
     digest = hashlib.sha256(repr((sentences, answers)).encode()).hexdigest()
-    recipe = {"version": _VERSION, "sentences_sha256": digest, **studio.recipe, "reply_audio": speaker is not None}
+    voice = speaker.name if speaker else ""
+    recipe = {"version": _VERSION, "sentences_sha256": digest, **studio.recipe, "reply_voice": voice}
     claim(out, DATASET_FILE, recipe)
     if (out / DATASET_FILE).exists():
         complete = read_dataset(out)
-        spoken = {example.speech for example in complete if example.response_audio}
-        return Summary(out / DATASET_FILE, complete, 0, len(complete), len(spoken))
+        return Summary(out / DATASET_FILE, complete, made=0, kept=len(complete))
     examples, made = list[Example](), 0
     takes = studio.takes()
     for take in takes:
@@ -269,14 +271,61 @@ def converse(
             condition=take.condition.name,
         )
         reply = path.with_suffix(".reply.wav")
-        if speaker is not None and speaker.speak(example.speech, reply):
+        if speaker is not None and (reply.exists() or speaker.speak(example.speech, reply)):
             example = replace(example, response_audio=reply)
         examples.append(example)
         if done == "made":
             made += 1
             progress(f"{take.number} of {len(takes)}: {path.name}, {take.voice}, {take.condition.name}")
     path = write_dataset(out, examples)
-    return Summary(path, examples, made, len(examples) - made, speaker.different if speaker else 0)
+    return Summary(path, examples, made, kept=len(examples) - made)
+
+
+def speak(dataset: Path, speaker: Speaker, progress: Callable[[str], None]) -> tuple[int, int]:
+    """Speak the responses of a dataset that have no sound, into files beside those of the person: NAME.reply.wav.
+
+    ``dataset`` is the JSON file or its folder; it is written anew, also when the work is interrupted. Gives how many
+    were spoken and how many could not be: without words, or with fields that no result fills. ``progress`` gets a
+    line for each.
+
+    Raises ConfigurationError for an unusable dataset or a response that can't be read, ResourceError when the voice
+    fails or a file can't be written.
+    """
+    file = dataset_file(dataset)
+    examples = read_dataset(file)
+    speeches = [_speech(example, f"{file}, example {number}") for number, example in enumerate(examples, start=1)]
+    taken = {path for example in examples for path in (example.audio, example.response_audio)}
+    silent = [index for index, example in enumerate(examples) if example.response_audio is None]
+    spoken = 0
+    try:
+        for count, index in enumerate(silent, start=1):
+            example, told = examples[index], f"{count} of {len(silent)}: example {index + 1}"
+            path = _beside(example.audio, taken)
+            if missing := unfilled(speeches[index]):
+                progress(f"{told} stays unspoken: no result gives {', '.join(missing)}")
+            elif speaker.speak(speeches[index], path):
+                examples[index] = replace(example, response_audio=path)
+                taken.add(path)
+                spoken += 1
+                progress(f"{told}, {path.name}")
+            else:
+                progress(f"{told} has nothing to speak")
+    finally:
+        if spoken:
+            write_dataset(file, examples)
+    return spoken, len(silent) - spoken
+
+
+def _speech(example: Example, where: str) -> str:
+    try:
+        return example.speech
+    except ModelOutputError as exc:
+        raise ConfigurationError(f"{where}: the response can't be read: {exc}") from exc
+
+
+def _beside(audio: Path, taken: Collection[Path | None]) -> Path:
+    names = (f"{audio.stem}{'' if number == 1 else f'-{number}'}.reply.wav" for number in itertools.count(1))
+    return next(path for path in map(audio.with_name, names) if path not in taken)
 
 
 def _somewhere(settings: PanTiltSettings, random: Random) -> Pair:

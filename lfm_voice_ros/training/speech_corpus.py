@@ -25,7 +25,6 @@ _LEVEL = -26.0  # dBFS of active speech: what telephony takes for normal
 _TEMPOS = (0.92, 1.0, 1.08)  # of Piper; the pitch goes with it
 _MANNERS = ((145, 38), (160, 50), (175, 62))  # of espeak-ng: words a minute, pitch
 _STRETCHES = (0.9, 1.0, 1.15)  # of flite
-_STRETCHES = (0.9, 1.0, 1.15)  # of flite
 _TALKERS = 4  # of babble
 _VERSION = 1  # of the recipe: a change of what the same arguments sound like raises it
 
@@ -175,12 +174,8 @@ class Studio:
         voices, conditions = len(self._names), len(self._conditions)
         cycle = math.lcm(voices, conditions)  # after which the same pairs would come again
         dealt = [
-            Take(
-                *self._sentences[index],
-                self._names[rank % voices],
-                self._conditions[(rank + rank // cycle) % conditions],
-            )
-            for rank, index in enumerate(order)
+            Take(number, text, self._names[rank % voices], self._conditions[(rank + rank // cycle) % conditions])
+            for rank, (number, text) in enumerate(self._sentences[index] for index in order)
         ]
         return sorted(dealt[:limit], key=lambda take: take.number)
 
@@ -283,10 +278,6 @@ def _voice(name: str) -> _Voice:
         from lfm_voice_ros.backends.espeak import Espeak
 
         return _Voice(name, tuple((Espeak(voice, speed, pitch), 1.0) for speed, pitch in _MANNERS))
-    if engine == "flite" and voice:
-        from lfm_voice_ros.backends.flite import Flite
-
-        return _Voice(name, tuple((Flite(voice, stretch), 1.0) for stretch in _STRETCHES))
     if engine == "flite" and voice:
         from lfm_voice_ros.backends.flite import Flite
 

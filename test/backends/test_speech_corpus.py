@@ -1,4 +1,4 @@
-"""Spoken corpora, with the real Piper, the real espeak-ng where it is, and the real Whisper that listens."""
+"""Spoken corpora, with the real Piper, espeak-ng and flite where they are, and the real Whisper that listens."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import soundfile
 
 from lfm_voice_ros.backends import load_transcriber
 from lfm_voice_ros.backends.espeak import Espeak
+from lfm_voice_ros.backends.flite import VOICES, Flite
 from lfm_voice_ros.backends.piper import Piper
 from lfm_voice_ros.backends.wav_file import read_wav
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
@@ -26,6 +27,9 @@ from lfm_voice_ros.training.speech_corpus import Summary, synthesize
 
 needs_espeak = pytest.mark.skipif(
     shutil.which("espeak-ng") is None, reason="espeak-ng is not installed; sudo apt-get install espeak-ng"
+)
+needs_flite = pytest.mark.skipif(
+    shutil.which("flite") is None, reason="flite is not installed; sudo apt-get install flite"
 )
 SENTENCES: Sequence[Json] = (
     {"text": "Look left.", "calls": [{"name": "pan_left", "args": {}}], "note": "kept"},
@@ -279,9 +283,9 @@ def test_babble_needs_other_sentences(tmp_path: Path) -> None:
         run(corpus, tmp_path / "out", conditions=["babble:10"])
 
 
-@pytest.mark.parametrize("voice", ["festival", "", "espeak", "espeak:", "piper:joe"])
+@pytest.mark.parametrize("voice", ["festival", "", "espeak", "espeak:", "flite", "flite:", "piper:joe"])
 def test_an_unknown_voice_is_refused_with_those_that_there_are(corpus: Path, tmp_path: Path, voice: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"there is no voice '{voice}'; there are: piper, and espeak:VOICE"):
+    with pytest.raises(ConfigurationError, match=f"there is no voice '{voice}'; there are: piper, flite:VOICE"):
         run(corpus, tmp_path / "out", voices=[voice])
     assert not (tmp_path / "out").exists()
 
@@ -393,4 +397,93 @@ def test_a_program_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(subprocess, "run", fail)
     with pytest.raises(ResourceError, match="espeak-ng en-us failed; choose another voice: no memory"):
+        list(voice.synthesize("Look left."))
+
+
+@needs_flite
+def test_a_clean_recording_of_flite_has_most_of_the_words(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "out", voices=["flite:rms", "flite:slt"])
+    assert {line["voice"] for line in lines(tmp_path / "out")} == {"flite:rms", "flite:slt"}
+    whisper = load_transcriber(TranscriberSettings())
+    found: list[bool] = []
+    for example in read_corpus(tmp_path / "out" / "corpus.jsonl"):
+        assert example.audio is not None
+        heard = words(whisper.transcribe(read_wav(example.audio)).text).split()
+        found.extend(word in heard for word in words(example.text).split())
+    assert np.mean(found) > 0.6
+
+
+@needs_flite
+@pytest.mark.parametrize("name", VOICES)
+def test_flite_says_a_sentence_at_its_rate_always_the_same(name: str) -> None:
+    voice = Flite(name)
+    (sound,), (again,) = (voice.synthesize("Look left, thirty degrees.") for _ in range(2))
+    assert (voice.name, voice.sample_rate) == (f"flite {name}", 8_000 if name == "kal" else 16_000)
+    assert sound.dtype == np.float32
+    assert sound.ndim == 1
+    assert 1.0 < sound.size / voice.sample_rate < 4.0
+    assert 0.1 < np.abs(sound).max() <= 1.0
+    assert np.array_equal(sound, again)
+
+
+@needs_flite
+def test_flite_is_slower_as_asked() -> None:
+    (quick,), (slow,) = (Flite("rms", stretch).synthesize("Look left, thirty degrees.") for stretch in (0.8, 1.6))
+    assert slow.size > 1.5 * quick.size
+
+
+@needs_flite
+@pytest.mark.parametrize("text", ["", "   ", "...", "🙂", "\0", "\ud800", "时间"])
+def test_what_flite_cant_speak_gives_no_sound(text: str) -> None:
+    assert list(Flite("rms").synthesize(text)) == []
+
+
+@needs_flite
+@pytest.mark.parametrize("text", ["-h look left", "Look\0 left.", "Look \ud800left.", "Café 🙂.", "<b>look</b>"])
+def test_flite_speaks_the_text_whatever_is_in_it(text: str) -> None:
+    (sound,) = Flite("rms").synthesize(text)
+    assert sound.size > 16_000 // 3
+
+
+@needs_flite
+def test_flite_speaks_letters_without_their_accents() -> None:
+    (plain,), (accented,) = (Flite("rms").synthesize(text) for text in ("Cafe in Sao Paulo.", "Café in São Paulo."))
+    assert np.array_equal(plain, accented)
+
+
+@pytest.mark.parametrize("voice", ["", "nobody", "awb_time", "-h", "./voice.flitevox"])
+def test_a_voice_that_flite_does_not_have_is_refused_with_those_that_there_are(voice: str) -> None:
+    with pytest.raises(ConfigurationError, match="there are: slt, awb, rms, kal, kal16"):
+        Flite(voice)
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, 9.0, float("nan")])
+def test_a_speed_that_makes_no_sense_is_refused(speed: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"it must be 0\.3 to 3"):
+        Flite("rms", speed)
+
+
+def test_a_missing_flite_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ResourceError, match="sudo apt-get install flite"):
+        Flite("rms")
+
+
+@needs_flite
+def test_a_flite_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    voice = Flite("rms")
+
+    def fail(arguments: list[str], **_: Any) -> None:
+        raise subprocess.CalledProcessError(1, arguments, stderr=b"no memory\n")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(ResourceError, match="flite rms failed; choose another voice: no memory"):
+        list(voice.synthesize("Look left."))
+
+
+@needs_flite
+def test_a_flite_that_hangs_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    voice = Flite("rms")
+    monkeypatch.setattr("lfm_voice_ros.backends.flite._TIMEOUT", 0.0)
+    with pytest.raises(ResourceError, match="install flite again"):
         list(voice.synthesize("Look left."))
