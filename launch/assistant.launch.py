@@ -16,6 +16,8 @@ NODES = ("audio_capture", "transcriber", "tool_detector", "tool_server", "pan_ti
 
 #: What tools_model stands for when the dialogue's own model writes the calls.
 OWN_TEXT = "dialogue"
+#: The ways in which adapters are trained to call.
+OWN_FORMS = ("lora", "special_tokens")
 
 #: Launch argument: the parameter that it sets, as (node, parameter). Empty leaves the parameter file's value.
 PARAMETERS = {
@@ -24,6 +26,7 @@ PARAMETERS = {
     "transcriber": ("transcriber", "backend"),
     "dialogue": ("dialogue", "engine"),
     "dialogue_model": ("dialogue", "model"),
+    "adapter": ("dialogue", "adapter"),
     "grounding": ("dialogue", "grounding"),
     "tts": ("dialogue", "synthesizer"),
     "audio_source": ("audio_capture", "source"),
@@ -70,6 +73,13 @@ def generate_launch_description() -> LaunchDescription:
                 "Empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
+                "adapter",
+                default_value="",
+                description="A folder that lfm-voice train has written, on top of the LFM2-Audio model; it brings "
+                "dialogue:=lfm2_audio, and with tools:=lora or special_tokens its own calls decide. "
+                "Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
                 "grounding",
                 default_value="",
                 description="What LFM2-Audio says after tool calls: forced (the results and nothing else), prefill or "
@@ -99,6 +109,13 @@ def generate_launch_description() -> LaunchDescription:
                 description="sim: a simulated head. external: the robot's own joint trajectory controller on "
                 "head_controller/joint_trajectory and joint_states.",
             ),
+            DeclareLaunchArgument(
+                "record",
+                default_value="false",
+                choices=["true", "false"],
+                description="true: keep what people say and what the robot answers, in the folder of the parameter "
+                "file (see docs/recording.md); tell the people. false: keep nothing, whatever the parameter file says.",
+            ),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and topics."),
             DeclareLaunchArgument(
                 "params_file",
@@ -123,9 +140,15 @@ def _nodes(context: LaunchContext) -> list:
     chosen = {
         target: value(argument) for argument, target in PARAMETERS.items() if value(argument)
     }  # (node, parameter): value
-    if value("tools_model") == OWN_TEXT:
+    if value("adapter"):
+        chosen.setdefault(("dialogue", "engine"), "lfm2_audio")
+        if value("tools") in OWN_FORMS:
+            chosen.setdefault(("tool_detector", "model"), OWN_TEXT)
+    if chosen.get(("tool_detector", "model")) == OWN_TEXT:
         chosen["dialogue", "calls"] = value("tools")
-    names = list(NODES) + (["pan_tilt_sim"] if value("head") == "sim" else [])
+    record = value("record") == "true"
+    chosen["recorder", "enabled"] = record
+    names = [*NODES, *(["pan_tilt_sim"] if value("head") == "sim" else []), *(["recorder"] if record else [])]
     if value("composed") == "true":
         nodes = [
             Node(

@@ -100,10 +100,11 @@ def load_lfm2_audio(settings: DialogueSettings, tools: Sequence[ToolSpec], tell:
     """Load LFM2-Audio and answer a turn that nobody hears; takes seconds, and minutes where it is downloaded.
 
     Progress is told as "loading", what works more slowly than it could as "speed". Raises ResourceError, with what to
-    do, when the library, the model or the device is missing or broken.
+    do, when the library, the model or the device is missing or broken, or the model doesn't do what it was trained for.
     """
     try:
         from lfm_voice_ros.dialogue.lfm2_audio import Lfm2AudioEngine
+        from lfm_voice_ros.dialogue.self_check import check_trained
         from lfm_voice_ros.lfm2_audio.checkpoint import Source, load_shared
     except ImportError as exc:
         raise ResourceError("liquid-audio is not installed; run scripts/setup --lfm") from exc
@@ -121,10 +122,20 @@ def load_lfm2_audio(settings: DialogueSettings, tools: Sequence[ToolSpec], tell:
     tell("loading", "warming up", Level.WARN)
     try:
         engine.warm_up()
+        if model.trained:
+            tell("loading", "checking what it was trained for", Level.WARN)
+            check_trained(engine, model.trained, tools, _checking_voice())
     except Exception:
         engine.close()
         raise
     return engine
+
+
+def _checking_voice() -> Synthesizer | None:
+    try:
+        return load_synthesizer("piper", BUNDLED, steady=True)
+    except ResourceError:  # the self-check is shorter without it
+        return None
 
 
 def load_lite(settings: DialogueSettings, tools: Sequence[ToolSpec], tell: Tell) -> DialogueEngine:

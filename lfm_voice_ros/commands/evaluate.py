@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from lfm_voice_ros.commands import evaluate_adapter
 from lfm_voice_ros.commands.training import add_acoustics
 from lfm_voice_ros.core.errors import AudioError, ResourceError
 from lfm_voice_ros.core.ports import Transcriber
@@ -27,7 +28,7 @@ _WIDTH_OF_A_FILE = 200  # columns where there is no terminal
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("evaluate", help="score detectors on a corpus")
+    parser = commands.add_parser("evaluate", help="score detectors on a corpus, or a trained LFM2-Audio on a dataset")
     parser.add_argument(
         "--detector",
         type=_detector_names,
@@ -40,7 +41,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         type=Path,
         required=True,
         metavar="FILE.jsonl",
-        help='JSON lines: {"text": …, "calls": [{"name": …, "args": {…}}]}, or "audio" with the path of a WAV file',
+        help="a dataset (with --model-adapter), or "
+        'JSON lines: {"text": …, "calls": [{"name": …, "args": {…}}]}, or "audio" with the path of a WAV file',
     )
     parser.add_argument(
         "--audio",
@@ -62,10 +64,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--report", type=Path, metavar="FOLDER", help="write table.md, confusion.png and scores.json into a folder"
     )
     add_acoustics(parser)
+    evaluate_adapter.add_arguments(parser)
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.model_adapter:
+        return evaluate_adapter.run(arguments)
     examples = read_corpus(arguments.corpus)
     read = _read(examples)
     sources: dict[str, Heard] = {"": read} if read else {}

@@ -60,7 +60,7 @@ def _score(way: str, arguments: argparse.Namespace) -> ReplyScore:
     settings = build(DialogueSettings, values, "dialogue")
     engine = _denying_engine(settings) if arguments.denier else _engine(settings)
     try:
-        return score(engine, tool_turns(arguments.turns), _voice())
+        return score(engine, tool_turns(arguments.turns), voice())
     finally:
         engine.close()
 
@@ -84,18 +84,19 @@ def _denying_engine(settings: DialogueSettings) -> DialogueEngine:
         return Lfm2AudioEngine(make_denier(Path(folder)), settings, [])
 
 
-def _voice() -> Callable[[str], Samples]:
+def voice() -> Callable[[str], Samples]:
+    """Give what speaks a person's sentence, at 16 kHz. Raises ResourceError."""
     import numpy as np
     import soxr
 
     from lfm_voice_ros.backends import load_synthesizer
 
-    voice = load_synthesizer("piper", "bundled", steady=True)
+    piper = load_synthesizer("piper", "bundled", steady=True)
 
     @functools.cache
     def speak(text: str) -> Samples:
-        sound = np.concatenate(list(voice.synthesize(text)))
-        return np.asarray(soxr.resample(sound, voice.sample_rate, SAMPLE_RATE), np.float32)
+        sound = np.concatenate(list(piper.synthesize(text)))
+        return np.asarray(soxr.resample(sound, piper.sample_rate, SAMPLE_RATE), np.float32)
 
     return speak
 

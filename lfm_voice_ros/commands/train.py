@@ -83,9 +83,11 @@ def _read(path: Path) -> list[Example]:
 def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: list[Example]) -> int:
     import torch
 
+    from lfm_voice_ros.backends.piper import Piper
     from lfm_voice_ros.lfm2_audio.adapter import Trained
     from lfm_voice_ros.lfm2_audio.checkpoint import Source, load
     from lfm_voice_ros.tools.registry import Registry
+    from lfm_voice_ros.training.checks import with_checks
     from lfm_voice_ros.training.finetune import Finetuning
     from lfm_voice_ros.training.turns import STOCK_PROMPT, TurnMaker, make_turns
 
@@ -106,7 +108,12 @@ def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: li
             lambda where: bar.show(where.step, f"loss {where.loss:.3f}", where.seconds_left),
         )
     base = "" if settings.weights == "all" else str(arguments.model)
-    finetuning.save(Trained(settings.form, prompt, tuple(tool.name for tool in tools), base))
+    trained = Trained(settings.form, prompt, tuple(tool.name for tool in tools), base)
+    if finetuning.is_main:
+        finetuning.model.net.eval()
+        trained = with_checks(finetuning.model, trained, examples, tools, Piper("bundled", steady=True))
+        say(f"{len(trained.checks)} sentences for its self-check")
+    finetuning.save(trained)
     if finetuning.is_main:
         shutil.rmtree(arguments.output / _BEGINNING, ignore_errors=True)
         _write_card(arguments, finetuning, examples, dev)

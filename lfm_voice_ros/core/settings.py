@@ -318,3 +318,15 @@ class AudioPlayerSettings:
         "sound_card", "sound_card, sound_card:NAME_OR_INDEX, wav:FOLDER (one file a reply), or none (timed, unheard)"
     )
     reconnect_period: float = setting(1.0, "s between tries to open a lost device", minimum=0.1, maximum=60.0)
+
+
+@dataclass(frozen=True)
+class RecorderSettings:
+    """Whether turns are kept, and where."""
+
+    enabled: bool = setting(
+        False, "keep what people say and what the robot answers; who switches it on must tell the people"
+    )
+    folder: str = setting("~/.ros/lfm_voice/recordings", "where turns are kept, in a folder for each day")
+    keep_days: int = setting(30, "days after which turns are deleted; 0 keeps them for ever", minimum=0, maximum=36500)
+    speaker: str = setting("", "who speaks to the robot, for the dataset; empty where that isn't known")

@@ -67,7 +67,10 @@ def read_response(response: str) -> tuple[tuple[ToolCall, ...], str]:
 
     Raises ModelOutputError for a call that can't be read, and for a tag without its other half.
     """
-    calls = tuple(call for body in _CALL.findall(response) for call in SYNTAXES["lora"].read(body))
+    try:
+        calls = tuple(call for body in _CALL.findall(response) for call in SYNTAXES["lora"].read(body))
+    except RecursionError as exc:
+        raise ModelOutputError("the arguments of a call are nested too deep") from exc
     speech = " ".join(_CALL.sub(" ", response).split())
     if "<tool>" in speech or "</tool>" in speech:
         raise ModelOutputError("a <tool> has no </tool>, or the other way round")
@@ -120,9 +123,7 @@ def read_dataset(path: Path) -> list[Example]:
     path = dataset_file(path)
     entries = read_entries(path)
     validator = jsonschema.Draft202012Validator(schema())
-    if problem := min(
-        validator.iter_errors(entries), key=lambda each: list(map(str, each.absolute_path)), default=None
-    ):
+    if problem := min(validator.iter_errors(entries), key=lambda each: list(each.absolute_path), default=None):
         place = list(problem.absolute_path)
         where = f"{path}, example {int(place[0]) + 1}" if place else str(path)
         what = ".".join(map(str, place[1:]))
@@ -138,7 +139,7 @@ def read_entries(path: Path) -> Json:
         raise ConfigurationError(
             f"there is no dataset {path}; give a JSON file or the folder of a {DATASET_FILE}"
         ) from exc
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise ConfigurationError(f"the dataset {path} can't be read: {exc}") from exc
 
 
@@ -188,7 +189,8 @@ def write_dataset(path: Path, examples: Iterable[Example]) -> Path:
     path = path / DATASET_FILE if path.suffix != ".json" else path
     entries = [to_entry(example, path.parent) for example in examples]
     text = "[\n" + ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries) + "\n]\n"
-    replace_file(path, text.encode())
+    # Half a surrogate pair, which JSON can carry and UTF-8 can't, stays what it was in JSON: an escape.
+    replace_file(path, text.encode("utf-8", "backslashreplace"))
     return path
 
 

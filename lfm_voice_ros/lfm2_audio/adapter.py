@@ -34,6 +34,8 @@ class Trained:
     system_prompt: str
     tools: tuple[str, ...]  # that it calls
     base: str = ""  # the model that an adapter goes on top of, as it was named; empty for a whole model
+    #: Sentences and what is called for them, as text, that it got right when it had been trained: its self-check.
+    checks: tuple[tuple[str, str], ...] = ()
 
     def write(self, folder: Path) -> None:
         """Write it into a folder."""
@@ -50,7 +52,13 @@ def read_trained(folder: Path) -> Trained | None:
         form = fields["form"]
         if form not in ("lora", "special_tokens"):
             raise ValueError(f"unknown form {form}")
-        return Trained(form, str(fields["system_prompt"]), tuple(map(str, fields["tools"])), str(fields["base"]))
+        return Trained(
+            form,
+            str(fields["system_prompt"]),
+            tuple(map(str, fields["tools"])),
+            str(fields["base"]),
+            tuple((str(sentence), str(calls)) for sentence, calls in fields["checks"]),
+        )
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ResourceError(f"{path} can't be read ({exc}); train the adapter again") from exc
 

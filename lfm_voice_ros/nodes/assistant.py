@@ -15,6 +15,7 @@ from lfm_voice_ros.nodes.base import VoiceNode
 from lfm_voice_ros.nodes.dialogue import Dialogue
 from lfm_voice_ros.nodes.pan_tilt import PanTilt
 from lfm_voice_ros.nodes.pan_tilt_sim import PanTiltSim
+from lfm_voice_ros.nodes.recorder import Recorder
 from lfm_voice_ros.nodes.runtime import ARGUMENTS_UNUSABLE, run
 from lfm_voice_ros.nodes.tool_detector import ToolDetector
 from lfm_voice_ros.nodes.tool_server import ToolServer
@@ -48,6 +49,7 @@ def main() -> int:
         PanTilt,
         Dialogue,
         AudioPlayer,
+        Recorder,
     ]
     if arguments.head == "sim":
         nodes.append(PanTiltSim)

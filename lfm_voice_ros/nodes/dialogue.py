@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
+
 from lfm_voice_ros.assembly import load_lfm2_audio, load_lite
 from lfm_voice_ros.core.errors import AudioError, VoiceError
 from lfm_voice_ros.core.health import Level
@@ -31,6 +34,7 @@ from lfm_voice_ros.nodes.conversions import (
     utterance_from_msg,
 )
 from lfm_voice_ros.nodes.runtime import run
+from lfm_voice_ros.srv import ReloadAdapter
 from lfm_voice_ros.tools.registry import Registry
 
 _CHECK_PERIOD = 0.2  # s between looks for turns that waited too long
@@ -56,7 +60,8 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._canceled = threading.Event()
         self._answering = ""  # the utterance that the worker answers
         self._jobs = self.add_worker("answer", self._work, _JOBS * self.settings.queue)
-        self._loader = self.add_worker("loader", _call, 1)
+        self._loader = self.add_worker("loader", _call, 2)
+        self._adapter = self.settings.adapter  # in use, or about to be
         self._replies = self.create_publisher(ReplyMsg, "reply", qos.EVENT)
         self._sound = self.create_publisher(SpeechAudio, "audio/output", qos.AUDIO)
         self._own_calls = self.create_publisher(ToolDecision, "own_calls", qos.EVENT)
@@ -67,6 +72,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self.create_subscription(ToolResult, "tool_result", self._on_result, qos.EVENT)
         self.create_subscription(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
         self.create_subscription(Playback, "playback", self._on_playback, qos.EVENT)
+        self.create_service(ReloadAdapter, "reload_adapter", self._on_reload, callback_group=ReentrantCallbackGroup())
         self.create_timer(_CHECK_PERIOD, self._advance)
 
     def open(self) -> None:
@@ -127,6 +133,18 @@ class Dialogue(VoiceNode[DialogueSettings]):
             turn.interrupted = msg.state == Playback.INTERRUPTED
             known = turn.interrupted and math.isfinite(msg.heard_seconds)
             self._close(turn, msg.heard_text, msg.heard_seconds if known else None)
+
+    async def _on_reload(
+        self, request: ReloadAdapter.Request, response: ReloadAdapter.Response
+    ) -> ReloadAdapter.Response:
+        future = Future(executor=self.executor)
+        if self.settings.engine == "lite":
+            response.message = "the dialogue's engine is lite, which has no adapters; set it to lfm2_audio"
+        elif self._loader.put(partial(self._reload, request.adapter or self._adapter, future)):
+            response.message, response.success = await future
+        else:
+            response.message = "another adapter is being loaded; try again when it is done"
+        return response
 
     def _advance(self) -> None:
         for turn in self._book.wordless():
@@ -209,8 +227,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         try:
             self._engine.answer(question, voice)
         except Exception as exc:  # an engine is a large thing
-            reason = str(exc) if isinstance(exc, VoiceError) else f"{type(exc).__name__}: {exc}"
-            self.trouble("engine", f"the dialogue engine {self._engine.name} failed: {reason}")
+            self.trouble("engine", f"the dialogue engine {self._engine.name} failed: {_reason(exc)}")
             if voice.replied:
                 return
             if question.problem == _NO_ANSWER:
@@ -255,17 +272,48 @@ class Dialogue(VoiceNode[DialogueSettings]):
     # In the worker "loader".
 
     def _load_lfm2_audio(self) -> None:
+        settings = self.settings
+        if settings.adapter:
+            try:
+                self._take(load_lfm2_audio(settings, self._tools, self._tell))
+                return
+            except Exception as exc:  # what the libraries raise has no common base
+                self.trouble("adapter", f"{_reason(exc)}; going on without the adapter")
+                self._adapter = ""
+                settings = replace(settings, adapter="")
         try:
-            self._loaded = load_lfm2_audio(self.settings, self._tools, self._tell)
-        except Exception as exc:  # what the libraries raise has no common base
-            reason = str(exc) if isinstance(exc, VoiceError) else f"{type(exc).__name__}: {exc}"
+            self._take(load_lfm2_audio(settings, self._tools, self._tell))
+        except Exception as exc:  # as above
+            reason = _reason(exc)
             if self.settings.engine == "auto":
                 self.trouble("engine", f"{reason}; going on with the lite engine", Level.WARN)
             else:
                 self.trouble("engine", f"replies are not spoken: {reason}")
-                self._loaded = SilentEngine("I am sorry, my speech model is missing.")
+                self._take(SilentEngine("I am sorry, my speech model is missing."))
+            self.well("loading")
+
+    def _take(self, engine: DialogueEngine) -> None:
+        """Have an engine take the place of the one in use, before the next job."""
+        if self._loaded is not None:  # has not taken its own yet
+            self._loaded.close()
+        self._loaded = engine
         self._jobs.put(lambda: None)  # any job lets it take its place
         self.well("loading")
+
+    def _reload(self, adapter: str, future: Future) -> None:
+        """Load the model with an adapter; what talks now goes on meanwhile, and afterwards if that fails."""
+        try:
+            self._take(load_lfm2_audio(replace(self.settings, adapter=adapter), self._tools, self._tell))
+        except Exception as exc:  # what the libraries raise has no common base
+            self.well("loading")
+            message = f"{_reason(exc)}; what was in use goes on"
+            self.trouble("adapter", message)
+            future.set_result((message, False))
+            return
+        self._adapter = adapter
+        self.well("adapter")
+        self.get_logger().info(f"talking with {adapter or 'no adapter'} from now on")
+        future.set_result((f"talking with {adapter or 'no adapter'}", True))
 
 
 class _Voice:
@@ -308,6 +356,10 @@ class _Voice:
 
 def _question(turn: Turn) -> Question:
     return Question(turn.utterance_id, turn.transcript or Transcript(""), turn.ordered_results(), turn.problem)
+
+
+def _reason(exc: Exception) -> str:
+    return str(exc) if isinstance(exc, VoiceError) else f"{type(exc).__name__}: {exc}"
 
 
 def _call(job: Callable[[], None]) -> None:

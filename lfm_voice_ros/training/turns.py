@@ -121,6 +121,12 @@ def collate(samples: Sequence[Any], pad: int = 0) -> Any:
     )
 
 
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def losses(model: Lfm2Audio, samples: Sequence[Any]) -> list[float]:
+    """Give the loss of each sample, a model in use on its own."""
+    return [float(model.net(collate([sample]).to(model.device)).loss) for sample in samples]
+
+
 def masked(sample: Any, generator: torch.Generator) -> Any:
     """Give a sample with bands of its spectrogram and stretches of its time set to their mean (SpecAugment).
 
