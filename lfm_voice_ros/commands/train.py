@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lfm_voice_ros.commands.progress import Bar, say
 from lfm_voice_ros.core.errors import ConfigurationError
-from lfm_voice_ros.core.resources import config_file
+from lfm_voice_ros.core.resources import config_file, model_file
 
 if TYPE_CHECKING:
     from lfm_voice_ros.dataset.format import Example
@@ -39,7 +39,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "parameters, of which all are trained",
     )
     train.add_argument(
-        "--base", metavar="FOLDER_OR_NAME", help=f"with --model {TOOL}: the model (default {TOOL_MODEL})"
+        "--base",
+        metavar="FOLDER_OR_NAME",
+        help=f"with --model {TOOL}: the model, or bundled: the nano model (default {TOOL_MODEL})",
     )
     train.add_argument("--weights", choices=("lora", "all"), help="an adapter (default), or all weights of the model")
     train.add_argument(
@@ -89,29 +91,25 @@ def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: li
     from lfm_voice_ros.tools.registry import Registry
     from lfm_voice_ros.training.checks import with_checks
     from lfm_voice_ros.training.finetune import Finetuning
-    from lfm_voice_ros.training.turns import STOCK_PROMPT, TurnMaker, make_turns
+    from lfm_voice_ros.training.turns import STOCK_PROMPT, TurnMaker, learner, make_turns
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     tools = Registry.from_file(config_file("tools.yaml", arguments.tools)).specs()
     settings = _settings(arguments)
     source = Source(_beginning(arguments), device=arguments.device, dtype=arguments.dtype)
-    finetuning = Finetuning(load(source, say), settings, arguments.output)
+    model = load(source, say)
+    finetuning = Finetuning(learner(model), settings, arguments.output)
     prompt = arguments.system_prompt or STOCK_PROMPT
-    maker = TurnMaker(finetuning.model, settings.form, prompt)
+    maker = TurnMaker(model, settings.form, prompt)
     with Bar("preparing", len(examples) + len(dev)) as bar:
         turns = make_turns(maker, [*examples, *dev], lambda done, total: bar.show(done))
-    with Bar("training", settings.steps) as bar:
-        finetuning.run(
-            turns[: len(examples)],
-            turns[len(examples) :],
-            lambda where: bar.show(where.step, f"loss {where.loss:.3f}", where.seconds_left),
-        )
+    _teach(finetuning, turns[: len(examples)], turns[len(examples) :])
     base = "" if settings.weights == "all" else str(arguments.model)
     trained = Trained(settings.form, prompt, tuple(tool.name for tool in tools), base)
     if finetuning.is_main:
-        finetuning.model.net.eval()
-        trained = with_checks(finetuning.model, trained, examples, tools, Piper("bundled", steady=True))
+        model.net.eval()
+        trained = with_checks(model, trained, examples, tools, Piper("bundled", steady=True))
         say(f"{len(trained.checks)} sentences for its self-check")
     finetuning.save(trained)
     if finetuning.is_main:
@@ -160,7 +158,7 @@ def _write_card(
     card: dict[str, Any] = {
         "title": f"{arguments.output.name}: {what} of {Path(arguments.model).name}",
         "model": {
-            "base": arguments.model,
+            "base": finetuning.learner.base if arguments.model == TOOL else arguments.model,
             "trained parameters": trained,
             "parameters": total,
             "form of calls": arguments.form,
@@ -179,4 +177,27 @@ def _write_card(
 
 
 def _train_tool(arguments: argparse.Namespace, examples: list[Example], dev: list[Example]) -> int:
-    raise NotImplementedError
+    from lfm_voice_ros.tools.registry import Registry
+    from lfm_voice_ros.training.finetune import Finetuning
+    from lfm_voice_ros.training.tool_turns import ToolTurnMaker, learner, load_tool_model
+
+    if arguments.form != "lora" or arguments.weights == "all":
+        raise ConfigurationError(
+            "LFM2-Tool has its own form of calls, and is trained by an adapter; leave the rest out"
+        )
+    tools = Registry.from_file(config_file("tools.yaml", arguments.tools)).specs()
+    base = str(model_file("nano")) if arguments.base == "bundled" else arguments.base or TOOL_MODEL
+    model, tokenizer = load_tool_model(base, arguments.device)
+    finetuning = Finetuning(learner(model, tokenizer, base), _settings(arguments), arguments.output)
+    maker = ToolTurnMaker(tokenizer, tools)
+    _teach(finetuning, [maker.make(example) for example in examples], [maker.make(example) for example in dev])
+    finetuning.save(None)
+    if finetuning.is_main:
+        tokenizer.save_pretrained(str(arguments.output))
+        _write_card(arguments, finetuning, examples, dev)
+    return 0
+
+
+def _teach(finetuning: Finetuning, turns: list[Any], dev: list[Any]) -> None:
+    with Bar("training", finetuning.settings.steps) as bar:
+        finetuning.run(turns, dev, lambda where: bar.show(where.step, f"loss {where.loss:.3f}", where.seconds_left))

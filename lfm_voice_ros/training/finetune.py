@@ -1,4 +1,4 @@
-"""Trains LFM2-Audio on a dataset: an adapter (LoRA) for a model that can talk, or all weights of one that can't yet.
+"""Trains a model on turns: an adapter (LoRA) for a model that can talk, or all weights of one that can't yet.
 
 The library's own loss is used, over text and sound. What happens in a step depends on the seed and the number of the
 step only, so that a run that was killed goes on as if it had not been.
@@ -6,7 +6,6 @@ step only, so that a run that was killed goes on as if it had not been.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +17,7 @@ import torch
 
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
 from lfm_voice_ros.lfm2_audio.adapter import TOOL_TOKENS, Form, Trained, add_tool_tokens
-from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
-from lfm_voice_ros.training.turns import collate, masked
+from lfm_voice_ros.training.learner import Learner
 
 #: What LoRA is put on: all linear layers of the language model, but for its convolutions.
 TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "in_proj", "w1", "w2", "w3")
@@ -74,8 +72,8 @@ class History:
 class Finetuning:
     """A training run in a folder. For one thread of each process; with several processes each has a GPU."""
 
-    def __init__(self, model: Lfm2Audio, settings: TrainSettings, folder: Path) -> None:
-        """``model`` is changed. ``folder`` gets the adapter (or the model), the state of the run and its curves.
+    def __init__(self, learner: Learner, settings: TrainSettings, folder: Path) -> None:
+        """The ``learner``'s network is changed. ``folder`` gets the adapter (or the model), the run's state and its curves.
 
         Raises ResourceError where PEFT, accelerate or TensorBoard is missing.
         """
@@ -87,29 +85,29 @@ class Finetuning:
             raise ResourceError("training needs TensorBoard; run scripts/setup --lfm --extra training") from exc
         self._curves = SummaryWriter(str(folder / "logs"))
         self._accelerator = Accelerator(
-            cpu=model.device.type == "cpu",
+            cpu=learner.device.type == "cpu",
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
-        self.model = model
+        self.learner = learner
         self.settings = settings
         self.folder = folder
         self.history = History()
         self._orders: dict[int, list[int]] = {}  # of the newest epoch
         torch.manual_seed(settings.seed)
         if settings.form == "special_tokens":
-            add_tool_tokens(model.net.lfm, model.tokenizer)
+            add_tool_tokens(learner.language_model, learner.tokenizer)
         self._adapter = self._put_on() if settings.weights == "lora" else None
         if self._adapter is None:
-            model.net.requires_grad_(True)
+            learner.net.requires_grad_(True)
         # train() would move the statistics of the encoder's batch norms, which an adapter can't carry; its own dropout
         # is on nevertheless.
-        model.net.train(self._adapter is None)
-        model.net.lfm.train()
-        self._trained = [weight for weight in model.net.parameters() if weight.requires_grad]
+        learner.net.train(self._adapter is None)
+        learner.language_model.train()
+        self._trained = [weight for weight in learner.net.parameters() if weight.requires_grad]
         self._optimizer = torch.optim.AdamW(
             self._trained, settings.learning_rate, betas=_BETAS, weight_decay=settings.weight_decay
         )
-        self._net = self._accelerator.prepare(model.net)
+        self._net = self._accelerator.prepare(learner.net)
 
     @property
     def is_main(self) -> bool:
@@ -119,7 +117,9 @@ class Finetuning:
     @property
     def parameters(self) -> tuple[int, int]:
         """How many are trained, of how many."""
-        return sum(weight.numel() for weight in self._trained), sum(one.numel() for one in self.model.net.parameters())
+        return sum(weight.numel() for weight in self._trained), sum(
+            one.numel() for one in self.learner.net.parameters()
+        )
 
     def run(
         self, train: Sequence[Any], dev: Sequence[Any], progress: Callable[[Progress], None] = lambda where: None
@@ -159,8 +159,8 @@ class Finetuning:
             raise ResourceError("the GPU has too little memory to train; give a smaller --batch") from exc
         return self.history
 
-    def save(self, trained: Trained) -> None:
-        """Write the adapter, or the model, and what it was trained for into the folder; the run's state goes.
+    def save(self, trained: Trained | None) -> None:
+        """Write the adapter, or the model, and what it was ``trained`` for into the folder; the run's state goes.
 
         Raises ResourceError when the folder can't be written.
         """
@@ -168,11 +168,12 @@ class Finetuning:
             return
         try:
             if self._adapter is None:
-                self._write_model()
+                self.learner.write(self.folder)
             else:
                 self._adapter.save_pretrained(str(self.folder), save_embedding_layers=False)
                 (self.folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; the run card is ours
-            trained.write(self.folder)
+            if trained is not None:
+                trained.write(self.folder)
             (self.folder / _STATE_FILE).unlink(missing_ok=True)
         except OSError as exc:
             raise ResourceError(f"{self.folder} can't be written ({exc}); free space or choose another folder") from exc
@@ -183,7 +184,7 @@ class Finetuning:
             from peft import LoraConfig, get_peft_model
         except ImportError as exc:
             raise ResourceError("adapters are trained with PEFT; run scripts/setup --lfm --extra training") from exc
-        own = [self.model.tokenizer.convert_tokens_to_ids(token) for token in TOOL_TOKENS]
+        own = [self.learner.tokenizer.convert_tokens_to_ids(token) for token in TOOL_TOKENS]
         rows = {"embed_tokens": own} if self.settings.form == "special_tokens" else None
         config = LoraConfig(
             r=self.settings.rank,
@@ -191,9 +192,9 @@ class Finetuning:
             lora_dropout=self.settings.dropout,
             target_modules=list(TARGETS),
             trainable_token_indices=rows,
-            base_model_name_or_path=self.model.source.model,
+            base_model_name_or_path=self.learner.base,
         )
-        return get_peft_model(self.model.net.lfm, config)
+        return get_peft_model(self.learner.language_model, config)
 
     def _step(self, step: int, train: Sequence[Any]) -> float:
         for group in self._optimizer.param_groups:
@@ -202,9 +203,9 @@ class Finetuning:
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))  # of dropout
         chosen = [train[index] for index in self._order(step, len(train))]
         if self.settings.spec_augment:
-            chosen = [masked(sample, generator) for sample in chosen]
+            chosen = [self.learner.mask(sample, generator) for sample in chosen]
         share = chosen[self._accelerator.process_index :: self._accelerator.num_processes]
-        loss = self._net(collate(share).to(self._accelerator.device)).loss
+        loss = self._net(self.learner.collate(share).to(self._accelerator.device)).loss
         self._accelerator.backward(loss)
         self._accelerator.clip_grad_norm_(self._trained, _CLIP)
         self._optimizer.step()
@@ -245,19 +246,20 @@ class Finetuning:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def losses(self, samples: Sequence[Any]) -> list[dict[str, float]]:
-        """Give the losses of samples as they stand, in batches: loss, text, audio and their weight (positions)."""
-        modes = {part: part.training for part in self.model.net.modules()}
-        self.model.net.eval()
+        """Give the losses of samples as they stand, in batches: loss, text, audio and their weight (turns)."""
+        modes = {part: part.training for part in self.learner.net.modules()}
+        self.learner.net.eval()
         found = []
         for start in range(0, len(samples), self.settings.batch):
-            batch = collate(samples[start : start + self.settings.batch])
-            output = self.model.net(batch.to(self._accelerator.device))
+            some = samples[start : start + self.settings.batch]
+            batch = self.learner.collate(some)
+            output = self.learner.net(batch.to(self._accelerator.device))
             found.append(
                 {
                     "loss": float(output.loss),
                     "text": float(output.text_loss),
                     "audio": float(output.audio_loss),
-                    "weight": float(batch.supervision_mask.sum()),
+                    "weight": float(len(some)),
                 }
             )
         for part, training in modes.items():
@@ -268,8 +270,8 @@ class Finetuning:
         """Keep what it takes to go on, complete or not at all."""
         if not self.is_main:
             return
-        weights = {name: one.detach().cpu() for name, one in self.model.net.named_parameters() if one.requires_grad}
-        buffers = {name: one.detach().cpu() for name, one in self.model.net.named_buffers() if "running" in name}
+        weights = {name: one.detach().cpu() for name, one in self.learner.net.named_parameters() if one.requires_grad}
+        buffers = {name: one.detach().cpu() for name, one in self.learner.net.named_buffers() if "running" in name}
         state = {
             "step": step,
             "examples": examples,
@@ -301,26 +303,9 @@ class Finetuning:
                 "give the same ones to go on, or another folder"
             )
         with torch.no_grad():
-            named = dict(self.model.net.named_parameters()) | dict(self.model.net.named_buffers())
+            named = dict(self.learner.net.named_parameters()) | dict(self.learner.net.named_buffers())
             for name, value in (state["weights"] | state["buffers"]).items():
                 named[name].copy_(value)
         self._optimizer.load_state_dict(state["optimizer"])
         self.history = History(**state["history"])
         return int(state["step"])
-
-    def _write_model(self) -> None:
-        from safetensors.torch import save_model
-
-        source = Path(self.model.source.model).expanduser()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for path in source.rglob("*"):  # config, voice: what isn't trained
-            if path.is_file() and not (path.parent == source and path.name.startswith("model.safetensors")):
-                target = self.folder / path.relative_to(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if not target.exists():
-                    target.write_bytes(path.read_bytes())
-        self.model.tokenizer.save_pretrained(str(self.folder))
-        config = json.loads((source / "config.json").read_text("utf-8"))
-        config["lfm"]["vocab_size"] = self.model.net.lfm.embed_tokens.num_embeddings
-        (self.folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-        save_model(self.model.net, str(self.folder / "model.safetensors"), metadata={"format": "pt"})

@@ -10,6 +10,8 @@ lays a turn out; its loader, which pads each one to 4096 positions, isn't used.
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from lfm_voice_ros.core.errors import ConfigurationError, ModelOutputError, Reso
 from lfm_voice_ros.dataset.format import Example
 from lfm_voice_ros.lfm2_audio.adapter import Form
 from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
+from lfm_voice_ros.training.learner import Learner
 
 #: What LFM2-Audio's authors trained conversations with; other runtimes (GGUF) take no other.
 STOCK_PROMPT = "Respond with interleaved text and audio."
@@ -151,3 +154,33 @@ def _sound(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as exc:
         raise ConfigurationError(f"{path} can't be read ({exc}); lfm-voice data check lists what is missing") from exc
+
+
+def learner(model: Lfm2Audio) -> Learner:
+    """Give a loaded LFM2-Audio as what is trained."""
+    return Learner(
+        net=model.net,
+        language_model=model.net.lfm,
+        tokenizer=model.tokenizer,
+        device=model.device,
+        base=model.source.model,
+        collate=collate,
+        mask=masked,
+        write=lambda folder: _write(model, folder),
+    )
+
+
+def _write(model: Lfm2Audio, folder: Path) -> None:
+    from safetensors.torch import save_model
+
+    source = Path(model.source.model).expanduser()
+    for path in source.rglob("*"):  # config, voice: what isn't trained
+        target = folder / path.relative_to(source)
+        if path.is_file() and not (path.parent == source and path.name.startswith("model.safetensors")):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    model.tokenizer.save_pretrained(str(folder))
+    config = json.loads((source / "config.json").read_text("utf-8"))
+    config["lfm"]["vocab_size"] = model.net.lfm.embed_tokens.num_embeddings
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    save_model(model.net, str(folder / "model.safetensors"), metadata={"format": "pt"})

@@ -1,0 +1,24 @@
+"""What can be trained: a network, and how its turns become batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model to be trained. Its samples are what its maker of turns gives."""
+
+    net: Any  # a module: takes a batch, gives an output with loss, text_loss and audio_loss
+    language_model: Any  # the transformers model within ``net`` that an adapter is put on
+    tokenizer: Any
+    device: torch.device
+    base: str  # the name of the model, or its folder
+    collate: Callable[[Sequence[Any]], Any]  # samples to a batch, which can be moved by ``to``
+    mask: Callable[[Any, torch.Generator], Any]  # a sample with parts of the person's sound left out
+    write: Callable[[Path], None]  # the whole model into a folder; raises OSError
