@@ -87,8 +87,8 @@ def _carry_out(what: str, root: Path, work: Callable[[], Forgotten], yes: bool) 
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigurationError("nobody can be asked, since standard input is no terminal; add --yes")
-        answer = input(f"Delete {what} in {root}, for ever? [y/N] ")
-        if answer.strip().lower() not in ("y", "yes"):
+        print(f"Delete {what} in {root}, for ever? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             print("nothing was forgotten")
             return _REFUSED
     forgotten = work()

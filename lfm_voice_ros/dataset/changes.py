@@ -22,9 +22,10 @@ _RETRY_PERIOD = 0.02  # s
 
 @contextmanager
 def locked(folder: Path, timeout: float = 5.0) -> Iterator[None]:
-    """Have a dataset's folder to oneself: from the reading of its ``dataset.json`` to the writing. It may not exist yet.
+    """Have a dataset's folder to oneself, from the reading of its ``dataset.json`` to the writing.
 
-    Raises ResourceError when others keep it for ``timeout`` seconds, and when no file can be made in it.
+    The folder is made where there is none. Raises ResourceError when others keep it for ``timeout`` seconds, and when
+    no file can be made in it.
     """
     file = _take(folder, timeout)
     try:
@@ -66,9 +67,7 @@ def _take(folder: Path, timeout: float) -> IO[str]:
             return file
         file.close()
         if time.monotonic() > deadline:
-            raise ResourceError(
-                f"{folder} was in use by another program for {timeout:g} s; try again when it has ended"
-            )
+            raise ResourceError(f"another program kept {folder} for {timeout:g} s; try again when it has ended")
         time.sleep(_RETRY_PERIOD)
 
 

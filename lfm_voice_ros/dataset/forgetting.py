@@ -1,4 +1,4 @@
-"""Forgets recordings: turns by their id, or whole days. What is forgotten is deleted, in the dataset and in all files."""
+"""Forgets recordings: turns by their id, or whole days. What is forgotten is deleted, examples and files."""
 
 from __future__ import annotations
 

@@ -229,7 +229,7 @@ def mcap_bytes(messages: Sequence[RecordedMessage]) -> bytes:
         if message.topic not in channels:
             channels[message.topic] = writer.register_channel(message.topic, MessageEncoding.CDR, schemas[message.type])
         writer.add_message(channels[message.topic], message.received, message.cdr, message.received)
-    writer.finish()
+    writer.finish()  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 

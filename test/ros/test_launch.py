@@ -29,6 +29,7 @@ ARGUMENTS = [
     "audio_source",
     "audio_sink",
     "head",
+    "record",
     "namespace",
     "params_file",
     "composed",

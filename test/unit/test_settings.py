@@ -22,6 +22,7 @@ ALL = {
     "pan_tilt_sim": settings.PanTiltSimSettings,
     "dialogue": settings.DialogueSettings,
     "audio_player": settings.AudioPlayerSettings,
+    "recorder": settings.RecorderSettings,
 }
 
 
