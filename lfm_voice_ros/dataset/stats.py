@@ -27,9 +27,13 @@ LEAST_NEAR_MISSES = 0.28
 Interval = Callable[[int, int], tuple[float, float]]
 
 _TALK = "talk"
+_PERCENTILES = (5, 50, 95)
 _NOTHING = "–"
+_LONGEST_LABEL = 28  # characters
 _MOST_ROWS = 16  # of a chart; what is rarer is put together
-_OTHERS = "others"
+_HEADROOM = 1.35  # above the bars, for the legend
+_MOST_KINDS = 10  # as many as there are colors
+_OTHERS = "all others"
 _PERSON, _ROBOT, _CALLS, _NEAR, _OTHER = "#33658a", "#b5651d", "#33658a", "#c1440e", "#9aa5ab"
 
 
@@ -125,7 +129,7 @@ def show(stats: Stats, console: Console) -> None:
     table.add_row("examples", str(whole))
     table.add_row("with calls", _share(stats.with_calls, whole))
     table.add_row("near-misses", f"{_share(stats.near_misses, whole)}, 95 % interval {100 * low:.1f}–{100 * high:.1f}")
-    table.add_row("least that training needs", f"{LEAST_NEAR_MISSES:.0%} near-misses")
+    table.add_row("least that training needs", f"{100 * LEAST_NEAR_MISSES:.0f} % near-misses")
     if stats.unreadable:
         table.add_row("calls that can't be read", _share(stats.unreadable, whole))
     for who, seconds in (("person", stats.person_seconds), ("replies", stats.reply_seconds)):
@@ -170,28 +174,25 @@ def draw(stats: Stats, path: Path) -> None:
 
 def _draw_tools(axes: Axes, stats: Stats) -> None:
     counts = _most(stats.tools)
-    axes.barh([_label(name) for name in counts], list(counts.values()), color=_CALLS)
+    axes.barh(range(len(counts)), list(counts.values()), color=_CALLS)
     for row, count in enumerate(counts.values()):
         axes.annotate(str(count), (count, row), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8)
-    _tidy(axes, "calls per tool")
+    _tidy(axes, "calls per tool", counts)
     if not counts:
         _say_nothing(axes)
 
 
 def _draw_speakers(axes: Axes, stats: Stats) -> None:
-    speakers, kinds = _most(stats.speakers), _most(stats.kinds, 10)
+    speakers, kinds = _most(stats.speakers), _most(stats.kinds, _MOST_KINDS)
     table = Counter[tuple[str, str]]()
     for (speaker, kind), count in stats.speaker_kinds.items():
         table[speaker if speaker in speakers else _OTHERS, kind if kind in kinds else _OTHERS] += count
-    import matplotlib
-
-    colors = matplotlib.colormaps["tab10"].colors
     left = np.zeros(len(speakers))
     for index, kind in enumerate(kinds):
         widths = np.array([table[speaker, kind] for speaker in speakers], float)
-        axes.barh([_label(name) for name in speakers], widths, left=left, color=colors[index % 10], label=_label(kind))
+        axes.barh(range(len(speakers)), widths, left=left, color=f"C{index}", label=_label(kind))
         left += widths
-    _tidy(axes, "speakers and kinds")
+    _tidy(axes, "speakers and kinds", speakers)
     if kinds:
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     else:
@@ -199,21 +200,25 @@ def _draw_speakers(axes: Axes, stats: Stats) -> None:
 
 
 def _draw_lengths(axes: Axes, stats: Stats) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     both = [("people", stats.person_seconds, _PERSON), ("replies", stats.reply_seconds, _ROBOT)]
     longest = max((max(seconds) for _, seconds, _ in both if seconds), default=1.0)
     edges = np.linspace(0.0, max(longest, 1e-3), 31)
     for name, seconds, color in both:
         if not seconds:
             continue
-        low, middle, high = np.percentile(seconds, (5, 50, 95))
+        low, middle, high = np.percentile(seconds, _PERCENTILES)
         label = f"{name}: p5 {low:.1f} s, p50 {middle:.1f} s, p95 {high:.1f} s"
-        axes.hist(seconds, edges, color=color, alpha=0.55, label=label)
-        axes.axvline(middle, color=color, ls="--", lw=1.2)
+        axes.hist(seconds, edges.tolist(), color=color, alpha=0.55, label=label)
+        axes.axvline(middle, ymax=1 / _HEADROOM, color=color, ls="--", lw=1.2)
     axes.set_title("lengths of the sound (dashed: the middle)", fontsize=10)
     axes.set_xlabel("seconds")
     axes.set_ylabel("files")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if stats.person_seconds or stats.reply_seconds:
-        axes.legend(fontsize=8, frameon=False)
+        axes.set_ylim(top=_HEADROOM * axes.get_ylim()[1])
+        axes.legend(loc="upper right", fontsize=8, frameon=False)
     else:
         _say_nothing(axes)
 
@@ -234,30 +239,30 @@ def _draw_shares(axes: Axes, stats: Stats) -> None:
         )
     low, high = stats.near_miss_interval
     axes.plot([100 * low, 100 * high], [1, 1], color="black", lw=1.5, marker="|", ms=8)
-    axes.axvline(100 * LEAST_NEAR_MISSES, color=_NEAR, ls="--", lw=1.2)
-    axes.text(
-        100 * LEAST_NEAR_MISSES + 1,
-        2.62,
-        f"least share of near-misses: {LEAST_NEAR_MISSES:.0%}",
-        fontsize=8,
-        color=_NEAR,
-        va="center",
-    )
+    least = 100 * LEAST_NEAR_MISSES
+    axes.plot([least, least], [0.6, 1.5], color="black", ls="--", lw=1.2)
+    axes.text(least, 1.52, f" {least:.0f} % are needed", fontsize=8, va="center")
     axes.set_xlim(0, 100)
-    axes.set_ylim(2.9, -0.5)
+    axes.set_ylim(2.5, -0.5)
     axes.set_xlabel("% of the examples (black: 95 % interval)")
     axes.set_title("what the examples ask for", fontsize=10)
 
 
-def _tidy(axes: Axes, title: str) -> None:
+def _tidy(axes: Axes, title: str, names: Iterable[str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    # By number, since two names can have the same label.
+    labels = [_label(name) for name in names]
+    axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.margins(x=0.08)
     axes.tick_params(axis="y", labelsize=8)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title, fontsize=10)
 
 
 def _say_nothing(axes: Axes) -> None:
+    axes.set_xticks([])
     axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center", color=_OTHER)
 
 
@@ -292,7 +297,7 @@ def _most(counts: Counter[str], most: int = _MOST_ROWS) -> dict[str, int]:
 
 
 def _lengths(seconds: Sequence[float]) -> dict[str, Json]:
-    p5, p50, p95 = np.percentile(seconds, (5, 50, 95)).tolist() if seconds else (None, None, None)
+    p5, p50, p95 = np.percentile(seconds, _PERCENTILES).tolist() if seconds else (None, None, None)
     rounded = {
         name: None if value is None else round(value, 3)
         for name, value in zip(("p5", "p50", "p95"), (p5, p50, p95), strict=True)
@@ -303,7 +308,7 @@ def _lengths(seconds: Sequence[float]) -> dict[str, Json]:
 def _told_lengths(seconds: Sequence[float]) -> str:
     if not seconds:
         return _NOTHING
-    p5, p50, p95 = np.percentile(seconds, (5, 50, 95))
+    p5, p50, p95 = np.percentile(seconds, _PERCENTILES)
     return f"{_duration(sum(seconds))}; p5 {p5:.1f} s, p50 {p50:.1f} s, p95 {p95:.1f} s"
 
 
@@ -326,4 +331,5 @@ def _table(title: str, counts: Counter[str]) -> Table:
 def _label(name: str) -> str:
     """A name of any characters as a label: not too long, none that can't be shown, none that means something."""
     plain = "".join(char if char.isprintable() and char != "$" else "?" for char in name)
-    return (plain if len(plain) <= 28 else f"{plain[:27]}…") or _NOTHING
+    plain = plain.lstrip("_")
+    return (plain if len(plain) <= _LONGEST_LABEL else f"{plain[: _LONGEST_LABEL - 1]}…") or _NOTHING
