@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.types import Json
-from lfm_voice_ros.dataset.format import dataset_file, read_dataset, replace_file, write_dataset
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,6 +87,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _stats(arguments: argparse.Namespace) -> int:
+    from lfm_voice_ros.dataset.format import read_dataset
     from lfm_voice_ros.dataset.stats import as_json, collect, draw, show
     from lfm_voice_ros.evaluation.scoring import wilson
 
@@ -101,6 +101,7 @@ def _stats(arguments: argparse.Namespace) -> int:
 
 
 def _split(arguments: argparse.Namespace) -> int:
+    from lfm_voice_ros.dataset.format import dataset_file, read_dataset, write_dataset
     from lfm_voice_ros.dataset.split import PARTS, divide
 
     file = dataset_file(arguments.dataset)
@@ -179,6 +180,8 @@ def _show_division(division: Division, file: Path, console: Console) -> None:
 
 
 def _write_json(path: Path, content: Json) -> None:
+    from lfm_voice_ros.dataset.format import replace_file
+
     replace_file(path, (json.dumps(content, indent=1) + "\n").encode())
 
 

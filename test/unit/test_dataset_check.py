@@ -38,12 +38,14 @@ class Hears:
 
     def __init__(self, anything: bool = True) -> None:
         self._anything = anything
+        self.resets = 0
 
     def probability(self, frame: Samples) -> float:
         return 1.0 if self._anything and float(np.abs(frame).max()) > 0.01 else 0.0
 
     def reset(self) -> None:
-        """Remembers nothing."""
+        """Count that, for there is nothing to forget."""
+        self.resets += 1
 
 
 def tone(frequency: float = 440.0, rate: int = 16_000, seconds: float = 0.5, peak: float = 0.5) -> Samples:
@@ -157,6 +159,13 @@ def test_several_results_are_told_together_and_those_without_words_contradict_no
     assert dataset.check().problems == ()
 
 
+def test_a_call_that_was_canceled_says_nothing_and_the_others_can_still_be_contradicted(dataset: Dataset) -> None:
+    canceled = {"name": "nod", "status": "canceled", "data": {}}
+    number = dataset.add("left and nod", "<tool>pan_left</tool> Looking right.", results=[LEFT_RESULT, canceled])
+    dataset.add("a nod was left", "Was it.")
+    assert brief(dataset.check()) == [("error", "contradiction", number)]
+
+
 def test_a_claim_without_a_call_is_a_warning(dataset: Dataset) -> None:
     number = dataset.add("I nod off", "I am nodding.")
     assert brief(dataset.check()) == [("warning", "claim", number)]
@@ -225,6 +234,18 @@ def test_sound_without_speech_is_an_error_where_speech_can_be_told(dataset: Data
         ("empty_speech", number) for number in (1, 1, 2, 2, 3, 3)
     ]
     assert check(dataset.folder, REGISTRY, None).problems == ()
+
+
+def test_sound_that_only_touches_full_scale_is_not_cut_off(dataset: Dataset) -> None:
+    dataset.add("so it is", "Is it.", tone(50.0, peak=1.0))
+    assert dataset.check().problems == ()
+
+
+def test_what_was_heard_in_one_sound_is_forgotten_before_the_next(dataset: Dataset) -> None:
+    dataset.check()
+    hears = Hears()
+    check(dataset.folder, REGISTRY, hears)
+    assert hears.resets == 6
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no sound", b"RIFF\x00\x00\x00\x00WAVEfmt "])

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lfm_voice_ros import cli
@@ -45,6 +45,7 @@ def part_by_number(division: Division) -> dict[str, str]:
     return {one.transcript: part for part, members in division.parts.items() for one in members}
 
 
+@settings(deadline=None)
 @given(drawn, st.sampled_from([BOTH, ("speaker",), ("template",)]), st.integers(0, 5))
 def test_nothing_that_is_kept_apart_is_in_two_parts_and_nothing_is_lost(
     some: list[tuple[str, list[str], bool]], by: tuple[str, ...], seed: int
