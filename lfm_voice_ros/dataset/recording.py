@@ -213,7 +213,7 @@ def wav_bytes(samples: Samples, rate: int) -> bytes:
 
 
 def mcap_bytes(messages: Sequence[RecordedMessage]) -> bytes:
-    """An MCAP file of messages, in the order in which they were received, that rosbag2 and Foxglove read.
+    """An MCAP file of messages that rosbag2 and Foxglove read; readers give them in the order of their times.
 
     Raises ConfigurationError where the definition of a message isn't installed.
     """
@@ -222,7 +222,7 @@ def mcap_bytes(messages: Sequence[RecordedMessage]) -> bytes:
     writer.start(profile="ros2", library="lfm_voice_ros")
     schemas: dict[str, int] = {}
     channels: dict[str, int] = {}
-    for message in sorted(messages, key=lambda each: each.received):
+    for message in messages:
         if message.type not in schemas:
             text = definition(message.type).encode()
             schemas[message.type] = writer.register_schema(message.type, SchemaEncoding.ROS2, text)

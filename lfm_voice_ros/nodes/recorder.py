@@ -162,7 +162,12 @@ class Recorder(VoiceNode[RecorderSettings]):
         if not self.settings.keep_days:
             return
         today = datetime.now(UTC).astimezone().date()
-        forgotten = forget_days(self._folder, days_before(self._folder, self.settings.keep_days, today))
+        try:
+            forgotten = forget_days(self._folder, days_before(self._folder, self.settings.keep_days, today))
+        except VoiceError as exc:
+            self.trouble("expiry", f"turns that are too old were not deleted: {exc}")
+            return
+        self.well("expiry")
         if forgotten.turns:
             self.get_logger().info(
                 f"forgot {forgotten.turns} turns that were older than {self.settings.keep_days} days"
