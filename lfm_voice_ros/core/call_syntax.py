@@ -68,7 +68,10 @@ def read_calls(text: str) -> tuple[ToolCall, ...]:
     nodes = body.elts if isinstance(body, ast.List) else [body]
     if len(nodes) > _MOST_CALLS:
         raise ModelOutputError(f"there are more than {_MOST_CALLS} calls")
-    return tuple(_call(node) for node in nodes)
+    try:
+        return tuple(_call(node) for node in nodes)
+    except RecursionError as exc:
+        raise ModelOutputError(f"this is nested too deeply: {_shortened(text)}") from exc
 
 
 def read_name(text: str) -> str:

@@ -93,13 +93,14 @@ def put_on(lfm: Any, tokenizer: Any, folder: Path, *, merge: bool) -> Trained:
         raise ResourceError(f"{folder} holds no adapter; give a folder that lfm-voice train has written")
     try:
         from peft import PeftModel
+        from safetensors import SafetensorError
     except ImportError as exc:
         raise ResourceError("adapters are loaded with PEFT, which isn't installed; run scripts/setup --lfm") from exc
     if trained.form == "special_tokens":
         add_tool_tokens(lfm, tokenizer)
     try:
         wrapped = PeftModel.from_pretrained(lfm, str(folder), autocast_adapter_dtype=False)
-    except (RuntimeError, ValueError, KeyError, OSError) as exc:
+    except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as exc:
         raise ResourceError(
             f"the adapter in {folder} doesn't fit the model ({first_line(exc)}); "
             f"it was trained on {trained.base or 'another model'}"

@@ -26,6 +26,7 @@ from lfm_voice_ros.core.ports import Synthesizer
 from lfm_voice_ros.core.settings import PanTiltSettings
 from lfm_voice_ros.core.trajectory import Pair, Trajectory
 from lfm_voice_ros.core.types import HeadMove, Json, ToolCall, Transcript
+from lfm_voice_ros.dataset.changes import locked
 from lfm_voice_ros.dataset.format import (
     DATASET_FILE,
     Example,
@@ -312,8 +313,21 @@ def speak(dataset: Path, speaker: Speaker, progress: Callable[[str], None]) -> t
                 progress(f"{told} has nothing to speak")
     finally:
         if spoken:
-            write_dataset(file, examples)
+            _add_replies(file, examples)
     return spoken, len(silent) - spoken
+
+
+def _add_replies(file: Path, spoken: Sequence[Example]) -> None:
+    """Write the sound of replies into a dataset that the recorder or a review may have changed meanwhile."""
+    sounds = {(one.audio, one.response): one.response_audio for one in spoken}
+    with locked(file.parent):
+        write_dataset(
+            file,
+            [
+                one if one.response_audio else replace(one, response_audio=sounds.get((one.audio, one.response)))
+                for one in read_dataset(file)
+            ],
+        )
 
 
 def _speech(example: Example, where: str) -> str:

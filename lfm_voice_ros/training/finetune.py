@@ -23,6 +23,7 @@ from lfm_voice_ros.training.learner import Learner
 TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "in_proj", "w1", "w2", "w3")
 
 _STATE_FILE = "state.pt"
+_COUNTS = ".batch_norm."  # of the names of buffers that training changes
 _CLIP = 1.0  # of the gradient's norm
 _LEAST_RATE = 0.1  # of the learning rate, at the end
 _BETAS = (0.9, 0.95)
@@ -73,7 +74,7 @@ class Finetuning:
     """A training run in a folder. For one thread of each process; with several processes each has a GPU."""
 
     def __init__(self, learner: Learner, settings: TrainSettings, folder: Path) -> None:
-        """The ``learner``'s network is changed. ``folder`` gets the adapter (or the model), the run's state and its curves.
+        """The ``learner``'s network is changed. ``folder`` gets what comes out, the run's state and its curves.
 
         Raises ResourceError where PEFT, accelerate or TensorBoard is missing.
         """
@@ -192,9 +193,10 @@ class Finetuning:
             lora_dropout=self.settings.dropout,
             target_modules=list(TARGETS),
             trainable_token_indices=rows,
-            base_model_name_or_path=self.learner.base,
         )
-        return get_peft_model(self.learner.language_model, config)
+        adapter = get_peft_model(self.learner.language_model, config)
+        config.base_model_name_or_path = self.learner.base
+        return adapter
 
     def _step(self, step: int, train: Sequence[Any]) -> float:
         for group in self._optimizer.param_groups:
@@ -271,7 +273,7 @@ class Finetuning:
         if not self.is_main:
             return
         weights = {name: one.detach().cpu() for name, one in self.learner.net.named_parameters() if one.requires_grad}
-        buffers = {name: one.detach().cpu() for name, one in self.learner.net.named_buffers() if "running" in name}
+        buffers = {name: one.detach().cpu() for name, one in self.learner.net.named_buffers() if _COUNTS in name}
         state = {
             "step": step,
             "examples": examples,

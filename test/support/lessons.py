@@ -1,0 +1,39 @@
+"""A few turns that a tiny LFM2-Audio can learn in seconds: sound that differs, and answers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lfm_voice_ros.backends.wav_file import write_wav
+from lfm_voice_ros.core.types import SAMPLE_RATE
+from lfm_voice_ros.dataset.format import Example, write_dataset
+
+#: What is said, the response, the kind.
+LESSONS: Sequence[tuple[str, str, str]] = (
+    ("Look left.", "<tool>pan_left</tool> Looking left.", "command"),
+    ("Tilt up thirty degrees.", "<tool>tilt_up(degrees=30)</tool> Looking up.", "command"),
+    ("Hello, how are you?", "I am fine.", "talk"),
+    ("I left my keys at home.", "I see.", "near_miss"),
+)
+
+
+def write_lessons(folder: Path, *, replies: bool = True) -> list[Example]:
+    """Write a dataset of them into ``folder``: each has a melody of its own, and replies are noise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(3)
+    examples = []
+    for number, (said, response, kind) in enumerate(LESSONS):
+        audio, reply = folder / f"{number}.wav", folder / f"{number}.reply.wav"
+        pitch = np.repeat(random.uniform(150, 1500, 10), SAMPLE_RATE // 10)
+        melody = 0.3 * np.sin(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE)
+        write_wav(audio, melody.astype(np.float32), SAMPLE_RATE)
+        if replies:
+            write_wav(reply, (0.1 * random.standard_normal(20_000)).astype(np.float32), 24_000)
+        examples.append(
+            Example(audio, said, response, reply if replies else None, kind=kind, templates=(said,), speaker="melody")
+        )
+    write_dataset(folder, examples)
+    return examples
