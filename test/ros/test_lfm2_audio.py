@@ -15,6 +15,7 @@ from lfm_voice_ros.core.types import SAMPLE_RATE
 from lfm_voice_ros.msg import Interrupt, Playback, ToolCall, ToolDecision, Transcript, Utterance
 from lfm_voice_ros.nodes.base import to_stamp
 from lfm_voice_ros.nodes.conversions import samples_to_field
+from lfm_voice_ros.srv import ReloadAdapter
 
 pytest.importorskip("liquid_audio", reason="needs scripts/setup --lfm")
 
@@ -133,6 +134,35 @@ def test_noise_without_words_leaves_the_talk_as_it_was(ready: Talk) -> None:
     spoken_turn(ready, "n1", RESULT)
 
     assert [reply.utterance_id for reply in ready.replies] == ["n1"]
+
+
+def test_an_adapter_is_swapped_while_the_robot_talks_and_one_that_fails_changes_nothing(
+    ready: Talk, tiny: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    pytest.importorskip("tensorboard")
+    from lessons import write_lessons
+
+    from lfm_voice_ros.lfm2_audio.adapter import Trained
+    from lfm_voice_ros.lfm2_audio.checkpoint import Source, load
+    from lfm_voice_ros.training.finetune import Finetuning, TrainSettings
+    from lfm_voice_ros.training.turns import STOCK_PROMPT, TurnMaker, learner, make_turns
+
+    model = load(Source(str(tiny), device="cpu", dtype="float32"))
+    run = Finetuning(learner(model), TrainSettings(steps=2, batch=2), tmp_path)
+    run.run(make_turns(TurnMaker(model, "lora", STOCK_PROMPT), write_lessons(tmp_path / "data", replies=False)), [])
+    run.save(Trained("lora", STOCK_PROMPT, ("pan_left",), str(tiny)))
+    service = f"/{NAMESPACE}/reload_adapter"
+
+    refused = ready.probe.call(service, ReloadAdapter, ReloadAdapter.Request(adapter=str(tmp_path / "data")), 60.0)
+    spoken_turn(ready, "a1", RESULT)
+    swapped = ready.probe.call(service, ReloadAdapter, ReloadAdapter.Request(adapter=str(tmp_path)), 60.0)
+    spoken_turn(ready, "a2", RESULT)
+
+    assert not refused.success
+    assert "holds no adapter" in refused.message
+    assert swapped.success, swapped.message
+    assert ready.reply("a1").text == ready.reply("a2").text == RESULT
 
 
 def test_an_utterance_that_cannot_be_heard_is_answered_by_its_words(ready: Talk) -> None:
