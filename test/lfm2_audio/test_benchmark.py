@@ -65,9 +65,11 @@ def test_the_numbers_are_finite_and_of_every_turn(printed: str, folder: Path) ->
 
     assert len(numbers["first_audio_ms"]) == len(numbers["hearing_ms"]) == TURNS
     assert numbers["ours"]["frame_ms"]["count"] == TURNS * FRAMES
-    for name in ("first_audio_growth", "frame_rate_ratio", "bandwidth_share", "real_time_factor", "memory_mb"):
+    for name in ("first_audio_growth", "frame_rate_ratio", "bandwidth_share", "real_time_factor"):
         assert math.isfinite(numbers[name])
         assert numbers[name] > 0
+    # What other tests of this process held and gave back meanwhile counts as well.
+    assert math.isfinite(numbers["memory_mb"])
     assert numbers["gpu_memory_mb"] is None
     assert all(whole > hearing for whole, hearing in zip(numbers["first_audio_ms"], numbers["hearing_ms"], strict=True))
 
