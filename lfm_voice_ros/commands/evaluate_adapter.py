@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PICTURE, SCORES = "evaluation.png", "evaluation.json"
 
-_ALL, _NOT_BETTER = 0, 1  # exit codes
+_BETTER, _NOT_BETTER = 0, 1  # exit codes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     (folder / SCORES).write_text(json.dumps(scores, indent=2) + "\n", "utf-8")
     section = {"scores": scores, "markdown": comparison.markdown(before, after, verdict, PICTURE)}
     write_card(folder, read_card(folder) | {"evaluation": section})
-    return _ALL if verdict.better else _NOT_BETTER
+    return _BETTER if verdict.better else _NOT_BETTER
 
 
 def _read(corpus: Path) -> list[Example]:
