@@ -9,6 +9,7 @@ ever comes from a request: sounds have numbers, and only those that the dataset 
 from __future__ import annotations
 
 import hmac
+import io
 import mimetypes
 import re
 import secrets
@@ -156,7 +157,11 @@ def make_app(review: DatasetReview, key: str, token: str) -> flask.Flask:
         # A dataset that others made may name any file of this computer.
         if path is None or not path.is_file() or not (kind or "").startswith("audio/"):
             raise NotFound("there is no such sound file")
-        return flask.send_file(path, mimetype=kind, conditional=True, etag=False)
+        try:  # from memory: a browser that goes away in the middle of a sound would leave the file open
+            sound = io.BytesIO(path.read_bytes())
+        except OSError as exc:
+            raise NotFound(f"the sound file can't be read ({exc.strerror})") from exc
+        return flask.send_file(sound, mimetype=kind, conditional=True, etag=False)
 
     return app
 
