@@ -96,6 +96,7 @@ def write(
     _write_json(folder / "config.json", config)
     with _drawn(seed, dtype):
         net = lfm2_audio.LFM2AudioModel(_parsed(config, lfm2_audio))
+        _open_ears(net.conformer.pre_encode)
     save_model(net, str(folder / "model.safetensors"), metadata=_METADATA)
     del net
     if detokenizer:
@@ -263,6 +264,25 @@ def _drawn(seed: int, dtype: str) -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(before)
+
+
+def _open_ears(subsampling: Any) -> None:
+    """Draw the convolutions before the encoder anew, so that what goes in is as strong as what comes out.
+
+    With the usual weights a sound would change what comes out by a twentieth only, and nothing would learn to listen.
+    After He et al. 2015: behind a ReLU, which takes half of the power away, weights have twice the variance.
+    """
+    import torch
+
+    behind_relu = False
+    for part in [*subsampling.conv, subsampling.out]:
+        if isinstance(part, torch.nn.ReLU):
+            behind_relu = True
+        elif isinstance(part, torch.nn.Conv2d | torch.nn.Linear):
+            inputs = part.weight[0].numel()
+            torch.nn.init.normal_(part.weight, std=((2 if behind_relu else 1) / inputs) ** 0.5)
+            torch.nn.init.zeros_(part.bias)
+            behind_relu = False
 
 
 def _tokenizer() -> Any:
