@@ -47,6 +47,16 @@ def read_wav(path: Path) -> Samples:
     return np.clip(resample(samples.mean(axis=1, dtype=np.float32), rate, SAMPLE_RATE), -1.0, 1.0)
 
 
+def seconds_of(path: Path) -> float:
+    """Give the length of a sound file. Raises AudioError for one that is missing or no sound."""
+    import soundfile
+
+    try:
+        return float(soundfile.info(str(path)).duration)
+    except (soundfile.SoundFileError, OSError, ValueError, RuntimeError) as exc:
+        raise AudioError(f"{path} can't be read as a sound file ({exc}); convert it to WAV") from exc
+
+
 def write_wav(path: Path, samples: Samples, rate: int) -> None:
     """Write mono sound at ``rate`` Hz as 16 bit WAV, clipped at full scale.
 

@@ -14,11 +14,13 @@ from lfm_voice_ros.core.resources import config_file, model_file
 
 if TYPE_CHECKING:
     from lfm_voice_ros.dataset.format import Example
-    from lfm_voice_ros.training.finetune import Finetuning, TrainSettings
+    from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
+    from lfm_voice_ros.training.finetune import Finetuning, History, TrainSettings
 
 SMALL, TOOL = "small", "tool"
 TOOL_MODEL = "LiquidAI/LFM2-1.2B-Tool"
-_BEGINNING = "beginning"  # of OUTPUT: the model that a training from scratch begins with
+# Of OUTPUT while a training from scratch goes on: the model that it begins with, and how far its encoder has come.
+_BEGINNING, _HEARING = "beginning", "hearing"
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,9 +52,19 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         default="lora",
         help="how calls are written: <tool>…</tool> (lora, the default), or with tokens of their own",
     )
+    train.add_argument(
+        "--longest", type=float, metavar="S", help="leave out turns in which the person's sound is longer (default: none)"
+    )
     train.add_argument("--steps", type=int, default=1000, metavar="N", help="(default %(default)s)")
+    train.add_argument(
+        "--hearing-steps",
+        type=int,
+        metavar="N",
+        help=f"with --model {SMALL}: steps before these in which its encoder learns to spell what it hears "
+        "(default: as many)",
+    )
     train.add_argument("--batch", type=int, default=16, metavar="N", help="examples a step (default %(default)s)")
-    train.add_argument("--learning-rate", type=float, metavar="X", help="(default 0.0002; 0.001 for all weights)")
+    train.add_argument("--learning-rate", type=float, metavar="X", help="(default 0.0002; 0.0005 for all weights)")
     train.add_argument("--rank", type=int, default=16, metavar="N", help="of LoRA (default %(default)s)")
     train.add_argument("--validate-every", type=int, default=100, metavar="N", help="steps (default %(default)s)")
     train.add_argument("--save-every", type=int, default=100, metavar="N", help="steps (default %(default)s)")
@@ -69,17 +81,19 @@ def _run(arguments: argparse.Namespace) -> int:
     for name in ("steps", "batch", "rank", "validate_every", "save_every"):
         if getattr(arguments, name) < 1:
             raise ConfigurationError(f"--{name.replace('_', '-')} must be 1 or more")
-    examples = [example for path in arguments.data for example in _read(path)]
-    dev = _read(arguments.dev) if arguments.dev else []
+    examples = [example for path in arguments.data for example in _read(path, arguments.longest)]
+    dev = _read(arguments.dev, arguments.longest) if arguments.dev else []
     if arguments.model == TOOL:
         return _train_tool(arguments, examples, dev)
     return _train_audio(arguments, examples, dev)
 
 
-def _read(path: Path) -> list[Example]:
+def _read(path: Path, longest: float | None) -> list[Example]:
+    from lfm_voice_ros.backends.wav_file import seconds_of
     from lfm_voice_ros.dataset.format import read_dataset
 
-    return [example for example in read_dataset(path) if example.review != "rejected"]
+    examples = [example for example in read_dataset(path) if example.review != "rejected"]
+    return examples if longest is None else [one for one in examples if seconds_of(one.audio) <= longest]
 
 
 def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: list[Example]) -> int:
@@ -97,24 +111,27 @@ def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: li
         torch.set_num_threads(arguments.threads)
     tools = Registry.from_file(config_file("tools.yaml", arguments.tools)).specs()
     settings = _settings(arguments)
-    source = Source(_beginning(arguments), device=arguments.device, dtype=arguments.dtype)
+    source = Source(_beginning(arguments, examples), device=arguments.device, dtype=arguments.dtype)
     model = load(source, say)
-    finetuning = Finetuning(learner(model), settings, arguments.output)
     prompt = arguments.system_prompt or STOCK_PROMPT
     maker = TurnMaker(model, settings.form, prompt)
     with Bar("preparing", len(examples) + len(dev)) as bar:
         turns = make_turns(maker, [*examples, *dev], lambda done, total: bar.show(done))
-    _teach(finetuning, turns[: len(examples)], turns[len(examples) :])
+    train, held_out = turns[: len(examples)], turns[len(examples) :]
+    hearing = _teach_to_hear(arguments, model, train, examples, held_out, dev) if arguments.model == SMALL else None
+    finetuning = Finetuning(learner(model), settings, arguments.output)
+    _teach("training", finetuning, train, held_out)
     base = "" if settings.weights == "all" else str(arguments.model)
     trained = Trained(settings.form, prompt, tuple(tool.name for tool in tools), base)
     if finetuning.is_main:
-        model.net.eval()
+        model.net.eval().requires_grad_(False)
         trained = with_checks(model, trained, examples, tools, Piper("bundled", steady=True))
         say(f"{len(trained.checks)} sentences for its self-check")
     finetuning.save(trained)
     if finetuning.is_main:
-        shutil.rmtree(arguments.output / _BEGINNING, ignore_errors=True)
-        _write_card(arguments, finetuning, examples, dev)
+        for made in (_BEGINNING, _HEARING):
+            shutil.rmtree(arguments.output / made, ignore_errors=True)
+        _write_card(arguments, finetuning, examples, dev, hearing)
     return 0
 
 
@@ -129,7 +146,7 @@ def _settings(arguments: argparse.Namespace) -> TrainSettings:
         form=arguments.form,
         steps=arguments.steps,
         batch=arguments.batch,
-        learning_rate=arguments.learning_rate or (1e-3 if weights == "all" else TrainSettings.learning_rate),
+        learning_rate=arguments.learning_rate or (5e-4 if weights == "all" else TrainSettings.learning_rate),
         rank=arguments.rank,
         seed=arguments.seed,
         validate_every=arguments.validate_every,
@@ -139,16 +156,45 @@ def _settings(arguments: argparse.Namespace) -> TrainSettings:
     return replace(settings, spec_augment=True) if weights == "all" else settings
 
 
-def _beginning(arguments: argparse.Namespace) -> str:
+def _beginning(arguments: argparse.Namespace, examples: list[Example]) -> str:
     if arguments.model != SMALL:
         return str(arguments.model)
     from lfm_voice_ros.lfm2_audio.random_checkpoint import write
 
-    return str(write(arguments.output / _BEGINNING, "small", seed=arguments.seed, mimi=True))
+    said = [example.response for example in examples]
+    return str(write(arguments.output / _BEGINNING, "small", seed=arguments.seed, mimi=True, sentences=said))
+
+
+def _teach_to_hear(
+    arguments: argparse.Namespace,
+    model: Lfm2Audio,
+    turns: list[Any],
+    examples: list[Example],
+    held_out: list[Any],
+    dev: list[Example],
+) -> History:
+    """Have the encoder learn to spell what was said in the turns."""
+    from lfm_voice_ros.training.finetune import Finetuning
+    from lfm_voice_ros.training.hearing import heard, learner
+
+    steps = arguments.steps if arguments.hearing_steps is None else arguments.hearing_steps
+    settings = replace(_settings(arguments), form="lora", steps=steps)
+    finetuning = Finetuning(learner(model), settings, arguments.output / _HEARING)
+    _teach(
+        "learning to hear",
+        finetuning,
+        heard(turns, [example.transcript for example in examples]),
+        heard(held_out, [example.transcript for example in dev]),
+    )
+    return finetuning.history
 
 
 def _write_card(
-    arguments: argparse.Namespace, finetuning: Finetuning, examples: list[Example], dev: list[Example]
+    arguments: argparse.Namespace,
+    finetuning: Finetuning,
+    examples: list[Example],
+    dev: list[Example],
+    hearing: History | None = None,
 ) -> None:
     from lfm_voice_ros.training.run_card import describe_data, machine, write_card
 
@@ -170,6 +216,12 @@ def _write_card(
         "history": asdict(history),
         "result": {"minutes": round(history.seconds / 60, 1)},
     }
+    if hearing is not None:
+        card["hearing"] = {
+            "steps": hearing.train[-1][0],
+            "minutes": round(hearing.seconds / 60, 1),
+            "loss a letter, held out": [round(loss, 3) for _, loss in hearing.dev],
+        }
     write_card(arguments.output, card)
     if history.dev:
         say(f"loss on held-out turns: {history.dev[0][1]:.3f} before, {history.dev[-1][1]:.3f} after")
@@ -190,7 +242,8 @@ def _train_tool(arguments: argparse.Namespace, examples: list[Example], dev: lis
     model, tokenizer = load_tool_model(base, arguments.device)
     finetuning = Finetuning(learner(model, tokenizer, base), _settings(arguments), arguments.output)
     maker = ToolTurnMaker(tokenizer, tools)
-    _teach(finetuning, [maker.make(example) for example in examples], [maker.make(example) for example in dev])
+    turns, held_out = ([maker.make(example) for example in some] for some in (examples, dev))
+    _teach("training", finetuning, turns, held_out)
     finetuning.save(None)
     if finetuning.is_main:
         tokenizer.save_pretrained(str(arguments.output))
@@ -198,6 +251,6 @@ def _train_tool(arguments: argparse.Namespace, examples: list[Example], dev: lis
     return 0
 
 
-def _teach(finetuning: Finetuning, turns: list[Any], dev: list[Any]) -> None:
-    with Bar("training", finetuning.settings.steps) as bar:
+def _teach(what: str, finetuning: Finetuning, turns: list[Any], dev: list[Any]) -> None:
+    with Bar(what, finetuning.settings.steps) as bar:
         finetuning.run(turns, dev, lambda where: bar.show(where.step, f"loss {where.loss:.3f}", where.seconds_left))

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lfm_voice_ros.core.errors import ModelOutputError, ResourceError
+from lfm_voice_ros.backends.wav_file import seconds_of
+from lfm_voice_ros.core.errors import AudioError, ModelOutputError, ResourceError
 from lfm_voice_ros.core.types import Json, ToolCall
 from lfm_voice_ros.dataset.format import Example
 
@@ -274,11 +275,9 @@ def _calls(example: Example) -> tuple[ToolCall, ...] | None:
 
 
 def _seconds(path: Path) -> float | None:
-    import soundfile
-
     try:
-        return float(soundfile.info(str(path)).duration)
-    except (soundfile.SoundFileError, OSError, ValueError, RuntimeError):
+        return seconds_of(path)
+    except AudioError:
         return None
 
 

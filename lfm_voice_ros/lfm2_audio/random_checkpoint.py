@@ -6,7 +6,7 @@ The engine is tested with a tiny one, and timed with one of the real dimensions,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -56,10 +56,10 @@ _DIMENSIONS: Mapping[str, tuple[int, int, int]] = {
     "heads": (4, 4, 32),
     "key_value_heads": (2, 2, 8),
     "feed_forward": (192, 1152, 12288),
-    "encoder": (32, 256, 512),
-    "encoder_layers": (1, 8, 17),
+    "encoder": (32, 192, 512),
+    "encoder_layers": (1, 6, 17),
     "encoder_heads": (4, 4, 8),
-    "channels": (16, 64, 256),
+    "channels": (16, 32, 256),
     "depth": (64, 128, 1024),
     "depth_layers": (2, 2, 6),
 }
@@ -74,13 +74,15 @@ def write(
     detokenizer: bool = True,
     mimi: bool = False,
     dtype: str = "float32",
+    sentences: Iterable[str] = (),
 ) -> Path:
     """Write a checkpoint into ``folder``, which is made, and give the folder.
 
     ``real`` has the dimensions of LFM2.5-Audio-1.5B: 3 GB in bfloat16, and 4 GB of memory for the 40 s that it takes.
-    ``small``, thirty million parameters, is large enough to learn what words sound like.
+    ``small``, twenty million parameters, is large enough to learn what words sound like, and small enough for a CPU.
     ``seed`` decides every weight; the state of torch's own generator stays as it is. ``dtype``, float32 or bfloat16,
-    is that of the model; detokenizer and Mimi are always float32. Not for a process that computes with torch in
+    is that of the model; detokenizer and Mimi are always float32. ``sentences`` are what it will mostly write: they
+    take few tokens. Not for a process that computes with torch in
     another thread meanwhile: torch's default dtype is changed for it. Raises ResourceError without liquid-audio.
     """
     try:
@@ -90,7 +92,7 @@ def write(
     from safetensors.torch import save_file, save_model
 
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer()
+    tokenizer = _tokenizer(sentences)
     tokenizer.save_pretrained(folder)
     config = _config(size, len(tokenizer))
     _write_json(folder / "config.json", config)
@@ -285,7 +287,7 @@ def _open_ears(subsampling: Any) -> None:
             behind_relu = False
 
 
-def _tokenizer() -> Any:
+def _tokenizer(sentences: Iterable[str]) -> Any:
     """Make a byte-level BPE tokenizer, a PreTrainedTokenizerFast, with the special tokens at their real ids.
 
     Any text comes back from it as it was. Like the published one it puts ``<|startoftext|>`` in front unless told not
@@ -298,7 +300,7 @@ def _tokenizer() -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.train_from_iterator(
-        _SENTENCES,
+        [*_SENTENCES, *sentences],
         trainers.BpeTrainer(
             vocab_size=_VOCABULARY,
             special_tokens=[_SPECIAL.get(token, f"<|reserved_{token}|>") for token in range(max(_SPECIAL) + 1)],

@@ -6,9 +6,10 @@ step only, so that a run that was killed goes on as if it had not been.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from lfm_voice_ros.training.learner import Learner
 TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "in_proj", "w1", "w2", "w3")
 
 _STATE_FILE = "state.pt"
+_ALIKE = 16  # batches' worth of examples that are sorted by size before they become batches
 _COUNTS = ".batch_norm."  # of the names of buffers that training changes
 _CLIP = 1.0  # of the gradient's norm
 _LEAST_RATE = 0.1  # of the learning rate, at the end
@@ -93,7 +95,7 @@ class Finetuning:
         self.settings = settings
         self.folder = folder
         self.history = History()
-        self._orders: dict[int, list[int]] = {}  # of the newest epoch
+        self._epochs: dict[int, list[list[int]]] = {}  # the batches of the newest one
         torch.manual_seed(settings.seed)
         if settings.form == "special_tokens":
             add_tool_tokens(learner.language_model, learner.tokenizer)
@@ -139,12 +141,12 @@ class Finetuning:
             raise ResourceError(f"{self.folder} can't be written ({exc}); choose another folder") from exc
         step = self._resume(len(train))
         before, began = self.history.seconds, time.monotonic()
-        first = step
+        first, sizes = step, [self.learner.size(sample) for sample in train]
         try:
             if step == 0:
                 self._validate(0, dev)
             while step < self.settings.steps:
-                loss = self._step(step, train)
+                loss = self._step(step, train, sizes)
                 step += 1
                 self._log(step, {"loss/train": loss, "learning rate": self._rate(step - 1)})
                 self.history.seconds = before + time.monotonic() - began
@@ -198,12 +200,12 @@ class Finetuning:
         config.base_model_name_or_path = self.learner.base
         return adapter
 
-    def _step(self, step: int, train: Sequence[Any]) -> float:
+    def _step(self, step: int, train: Sequence[Any], sizes: Sequence[int]) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate(step)
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))  # of dropout
-        chosen = [train[index] for index in self._order(step, len(train))]
+        chosen = [train[index] for index in self._chosen(step, sizes)]
         if self.settings.spec_augment:
             chosen = [self.learner.mask(sample, generator) for sample in chosen]
         share = chosen[self._accelerator.process_index :: self._accelerator.num_processes]
@@ -221,14 +223,14 @@ class Finetuning:
         done = (step - self.settings.warm_up) / max(self.settings.steps - self.settings.warm_up, 1)
         return self.settings.learning_rate * (_LEAST_RATE + (1 - _LEAST_RATE) * (1 + math.cos(math.pi * done)) / 2)
 
-    def _order(self, step: int, count: int) -> Iterator[int]:
-        """The examples of a step: each epoch has its own order, and a step may reach into the next."""
-        for place in range(step * self.settings.batch, (step + 1) * self.settings.batch):
-            epoch, at = divmod(place, count)
-            if epoch not in self._orders:
-                generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + 500_000_000 + epoch)
-                self._orders = {epoch: torch.randperm(count, generator=generator).tolist()}
-            yield self._orders[epoch][at]
+    def _chosen(self, step: int, sizes: Sequence[int]) -> list[int]:
+        """The examples of a step. Each epoch has its own order; the last step of it takes some of them twice."""
+        batch = self.settings.batch
+        epoch, at = divmod(step, math.ceil(len(sizes) / batch))
+        if epoch not in self._epochs:
+            generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + 500_000_000 + epoch)
+            self._epochs = {epoch: _batches(sizes, batch, generator)}
+        return self._epochs[epoch][at]
 
     def _validate(self, step: int, dev: Sequence[Any]) -> None:
         if not dev:
@@ -311,3 +313,15 @@ class Finetuning:
         self._optimizer.load_state_dict(state["optimizer"])
         self.history = History(**state["history"])
         return int(state["step"])
+
+
+def _batches(sizes: Sequence[int], batch: int, generator: torch.Generator) -> list[list[int]]:
+    """Draw the batches of an epoch, in a random order, each of examples of nearly the same size: little is padded.
+
+    What the last one lacks is taken from the first examples again.
+    """
+    order = torch.randperm(len(sizes), generator=generator).tolist()
+    order += itertools.islice(itertools.cycle(order), -len(order) % batch)
+    groups = (sorted(group, key=sizes.__getitem__) for group in itertools.batched(order, _ALIKE * batch))
+    batches = [list(some) for group in groups for some in itertools.batched(group, batch)]
+    return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]

@@ -20,5 +20,6 @@ class Learner:
     device: torch.device
     base: str  # the name of the model, or its folder
     collate: Callable[[Sequence[Any]], Any]  # samples to a batch, which can be moved by ``to``
+    size: Callable[[Any], int]  # of a sample: those of a batch should have nearly the same
     mask: Callable[[Any, torch.Generator], Any]  # a sample with parts of the person's sound left out
     write: Callable[[Path], None]  # the whole model into a folder; raises OSError

@@ -95,6 +95,7 @@ def _markdown(card: Mapping[str, Any]) -> str:
         lines += _table("Loss", _ends(history))
     for heading, key in (
         ("Result", "result"),
+        ("Learning to hear, before", "hearing"),
         ("What was trained", "model"),
         ("Settings", "settings"),
         ("Training data", "data"),

@@ -123,6 +123,7 @@ def learner(model: Any, tokenizer: Any, base: str) -> Learner:
         device=model.device,
         base=base,
         collate=collate,
+        size=lambda turn: len(turn.tokens),
         mask=lambda turn, generator: turn,
         write=write,
     )

@@ -30,6 +30,7 @@ from lfm_voice_ros.training.learner import Learner
 STOCK_PROMPT = "Respond with interleaved text and audio."
 
 _LONGEST = 3000  # positions of a turn
+_TRACT = 0.1  # of the length of a voice's tract
 
 
 class TurnMaker:
@@ -131,16 +132,24 @@ def losses(model: Lfm2Audio, samples: Sequence[Any]) -> list[float]:
 
 
 def masked(sample: Any, generator: torch.Generator) -> Any:
-    """Give a sample with bands of its spectrogram and stretches of its time set to their mean (SpecAugment).
+    """Give a sample as if another voice had said it, with bands of its spectrogram and stretches of its time left out.
 
-    Park et al. 2019: two bands of up to 27 of the 128 mels, two stretches of up to a twentieth of the time each. The
-    spectrogram is normalised, so that its mean is 0.
+    The voice's tract is up to a tenth longer or shorter (Jaitly and Hinton 2013): all frequencies are as much lower or
+    higher. Two bands of up to 27 of the 128 mels and two stretches of up to a twentieth of the time each are set to
+    their mean (Park et al. 2019), which in a normalised spectrogram is 0.
     """
-    mel = sample.audio_in.clone()
+    mel = _stretched(sample.audio_in, 1 + _TRACT * (2 * float(torch.rand((), generator=generator)) - 1))
     for _ in range(2):
         _blank(mel, 27, generator)
         _blank(mel.T, mel.shape[1] // 20, generator)
     return replace(sample, audio_in=mel)
+
+
+def _stretched(mel: torch.Tensor, factor: float) -> torch.Tensor:
+    """Move what is in mel m to m times the factor; what is then missing above is 0."""
+    count = mel.shape[0]
+    rows = torch.nn.functional.interpolate(mel.mT[None], round(count * factor), mode="linear")[0, :, :count]
+    return torch.nn.functional.pad(rows, (0, count - rows.shape[1])).mT.contiguous()
 
 
 def _blank(rows: torch.Tensor, most: int, generator: torch.Generator) -> None:
@@ -165,6 +174,7 @@ def learner(model: Lfm2Audio) -> Learner:
         device=model.device,
         base=model.source.model,
         collate=collate,
+        size=lambda sample: int(sample.modality_flag.shape[1]),
         mask=masked,
         write=lambda folder: _write(model, folder),
     )
