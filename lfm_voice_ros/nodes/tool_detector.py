@@ -61,6 +61,7 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
                 f"tool_detector.model is '{OWN_TEXT}', which goes with the detectors {', '.join(_OWN_TEXT_STYLES)}; "
                 f"the detector is '{style}'"
             )
+        self.health.value("detector", f"{style}, by the text of {OWN_TEXT}")
         self.create_subscription(ToolDecisionMsg, "own_calls", self._on_own_calls, qos.EVENT)
         self.create_timer(_CHECK_PERIOD, self._decide_by_own_text)
 

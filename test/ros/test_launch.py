@@ -24,6 +24,7 @@ ARGUMENTS = [
     "transcriber",
     "dialogue",
     "dialogue_model",
+    "adapter",
     "grounding",
     "tts",
     "audio_source",
@@ -141,8 +142,44 @@ def test_lfm2_audio_answers_and_calls_tools_by_its_own_text(
         *QUIET,
     )
 
-    def engine() -> bool:
-        statuses = [status for message in diagnostics for status in message.status if status.name == "dialogue"]
-        return any("lfm2_audio tiny" in value.value for status in statuses for value in status.values)
+    probe.wait_for(lambda: _told(diagnostics, "dialogue", "lfm2_audio tiny"), timeout=90.0, what="the engine")
 
-    probe.wait_for(engine, timeout=90.0, what="the engine in the diagnostics")
+
+def test_an_adapter_brings_its_engine_and_its_calls(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft", reason="needs scripts/setup --lfm")
+    from lessons import write_adapter
+
+    model, adapter = write_adapter(tmp_path)
+    diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
+    launch(f"adapter:={adapter}", f"dialogue_model:={model}", "tools:=lora", *QUIET)
+
+    probe.wait_for(lambda: _told(diagnostics, "dialogue", "with adapter"), timeout=90.0, what="the adapter")
+    probe.wait_for(
+        lambda: _told(diagnostics, "tool_detector", "lora, by the text of dialogue"),
+        timeout=20.0,
+        what="the adapter's calls",
+    )
+
+
+def test_recording_is_switched_on_by_an_argument_only(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe, tmp_path: Path
+) -> None:
+    diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text(f"/**/recorder:\n  ros__parameters:\n    enabled: true\n    folder: '{tmp_path / 'kept'}'\n")
+
+    launch(f"params_file:={parameters}", "composed:=true", "namespace:=deaf", *QUIET)
+    launch(f"params_file:={parameters}", "record:=true", "namespace:=keeping", *QUIET)
+
+    where = f"recording what people say into {tmp_path / 'kept'}"
+    probe.wait_for(lambda: _told(diagnostics, "keeping/recorder", where), timeout=60.0, what="the lamp")
+    probe.wait_for(lambda: _told(diagnostics, "deaf/recorder", "off"), timeout=60.0, what="a recorder that is off")
+    assert not _told(diagnostics, "deaf/recorder", where)
+
+
+def _told(diagnostics: list[DiagnosticArray], node: str, text: str) -> bool:
+    """Whether a node has said this of itself."""
+    statuses = [status for message in diagnostics for status in message.status if status.name == node]
+    return any(text in told for status in statuses for told in (status.message, *(one.value for one in status.values)))

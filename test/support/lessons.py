@@ -37,3 +37,19 @@ def write_lessons(folder: Path, *, replies: bool = True) -> list[Example]:
         )
     write_dataset(folder, examples)
     return examples
+
+
+def write_adapter(folder: Path) -> tuple[Path, Path]:
+    """Write a tiny LFM2-Audio and an adapter for it that has hardly learned; give both folders."""
+    from lfm_voice_ros.lfm2_audio import random_checkpoint
+    from lfm_voice_ros.lfm2_audio.adapter import Trained
+    from lfm_voice_ros.lfm2_audio.checkpoint import Source, load
+    from lfm_voice_ros.training.finetune import Finetuning, TrainSettings
+    from lfm_voice_ros.training.turns import STOCK_PROMPT, TurnMaker, learner, make_turns
+
+    base, out = random_checkpoint.write(folder / "tiny"), folder / "adapter"
+    model = load(Source(str(base), device="cpu", dtype="float32"))
+    run = Finetuning(learner(model), TrainSettings(steps=2, batch=2), out)
+    run.run(make_turns(TurnMaker(model, "lora", STOCK_PROMPT), write_lessons(folder / "said", replies=False)), [])
+    run.save(Trained("lora", STOCK_PROMPT, ("pan_left",), str(base)))
+    return base, out
