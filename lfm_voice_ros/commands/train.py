@@ -53,7 +53,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="how calls are written: <tool>…</tool> (lora, the default), or with tokens of their own",
     )
     train.add_argument(
-        "--longest", type=float, metavar="S", help="leave out turns in which the person's sound is longer (default: none)"
+        "--longest", type=float, metavar="S", help="leave out turns in which the person's sound is longer"
     )
     train.add_argument("--steps", type=int, default=1000, metavar="N", help="(default %(default)s)")
     train.add_argument(

@@ -50,7 +50,7 @@ class _Output:
     audio_loss: torch.Tensor
 
 
-class _Speller(nn.Module):
+class _Speller(nn.Module):  # type: ignore[misc]
     """An encoder with a layer that gives letters."""
 
     def __init__(self, encoder: Any, width: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,13 +70,9 @@ def converse(start: Start, probe: Probe, folder: Path) -> Path:
     spoken = [
         soxr.resample(np.concatenate(list(voice.synthesize(one))), voice.sample_rate, SAMPLE_RATE) for one in SAID
     ]
-    talk = folder / "talk.wav"
-    pause = np.zeros(round(PAUSE * SAMPLE_RATE), np.float32)
-    write_wav(
-        talk,
-        np.concatenate([np.zeros(round(LEAD * SAMPLE_RATE), np.float32), *with_pauses(spoken, pause)]),
-        SAMPLE_RATE,
-    )
+    talk, pause = folder / "talk.wav", np.zeros(round(PAUSE * SAMPLE_RATE), np.float32)
+    lead = np.zeros(round(LEAD * SAMPLE_RATE), np.float32)
+    write_wav(talk, np.concatenate([lead, *(part for sound in spoken for part in (sound, pause))]), SAMPLE_RATE)
     kept = folder / "recordings"
     parameters = folder / "parameters.yaml"
     parameters.write_text(
@@ -92,14 +88,9 @@ def converse(start: Start, probe: Probe, folder: Path) -> Path:
     return day
 
 
-def with_pauses(sounds: Sequence[np.ndarray], pause: np.ndarray) -> list[np.ndarray]:
-    return [part for sound in sounds for part in (sound, pause)]
-
-
 def turns(root: Path) -> list[Example]:
-    return [
-        example for day in day_folders(root).values() for example in read_dataset(day) if (day / DATASET_FILE).exists()
-    ]
+    complete = [day for day in day_folders(root).values() if (day / DATASET_FILE).exists()]
+    return [example for day in complete for example in read_dataset(day)]
 
 
 def assert_head_follows(start: Start, probe: Probe, model: Path, adapter: Path, example: Example) -> None:
