@@ -116,6 +116,7 @@ def write(
 def _config(size: Size, vocabulary: int) -> dict[str, Any]:
     """Give config.json as it is published, or smaller; ``vocabulary`` is used by the tiny one only."""
     of = {name: values[("tiny", "small", "real").index(size)] for name, values in _DIMENSIONS.items()}
+    dropout = 0.1 if size == "real" else 0.0  # as published; what is small and new has enough to do without
     attention = (2, 5, 8, 10, 12, 14) if size == "real" else range(1, of["layers"], 2)
     lfm = {
         "architectures": ["Lfm2ForCausalLM"],
@@ -165,10 +166,10 @@ def _config(size: Size, vocabulary: int) -> dict[str, Any]:
         "conv_kernel_size": 9,
         "conv_norm_type": "batch_norm",
         "conv_context_size": None,
-        "dropout": 0.1,
-        "dropout_pre_encoder": 0.1,
+        "dropout": dropout,
+        "dropout_pre_encoder": dropout,
         "dropout_emb": 0.0,
-        "dropout_att": 0.1,
+        "dropout_att": dropout,
     }
     preprocessor = {
         "sample_rate": 16_000,

@@ -93,6 +93,8 @@ def learner(model: Lfm2Audio) -> Learner:
         turns.learner(model),
         net=_Speller(model.net.conformer, width),
         collate=_collate,
+        # What is masked can't be spelled, and a new encoder then finds no beginning.
+        mask=lambda one, generator: one,
         size=lambda one: int(one.audio_in.shape[1]),
     )
 
