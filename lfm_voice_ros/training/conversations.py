@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from fractions import Fraction
 from pathlib import Path
 from random import Random
 
@@ -39,6 +38,7 @@ from lfm_voice_ros.dataset.format import (
     write_dataset,
     write_response,
 )
+from lfm_voice_ros.dataset.stats import LEAST_NEAR_MISSES
 from lfm_voice_ros.dialogue.lite import LiteEngine
 from lfm_voice_ros.tools.clock import Places
 from lfm_voice_ros.tools.executor import Performed, ToolExecutor
@@ -48,7 +48,6 @@ from lfm_voice_ros.training.speech_corpus import Studio, claim, keep_wav, record
 
 #: The kinds of sentences that only sound like commands.
 HARD = frozenset({"near_miss", "unwanted", "canceled"})
-LEAST_HARD = Fraction(28, 100)  # of the examples
 
 _VERSION = 1  # of the recipe: a change of what the same arguments give raises it
 _CENTERED, _AT_LIMIT = 0.25, 0.25  # of the heads when a sentence is said; the others are anywhere
@@ -182,18 +181,18 @@ def told(performed: Sequence[Performed]) -> Answer:
 def choose(sentences: Iterable[Sentence], count: int, fits: Callable[[Iterable[ToolCall]], bool]) -> list[Sentence]:
     """Take ``count`` of the sentences, or all where there are fewer, without those whose calls don't fit.
 
-    They are the first ones; but where less than LEAST_HARD of them only sound like commands, more of these take the
-    places of the last others. Raises ConfigurationError where there aren't enough.
+    They are the first ones; but where less than LEAST_NEAR_MISSES of them only sound like commands, more of these take
+    the places of the last others. Raises ConfigurationError where there aren't enough.
     """
     fitting = (sentence for sentence in sentences if fits(sentence.calls))
     chosen = list(itertools.islice(fitting, count))
-    missing = math.ceil(LEAST_HARD * len(chosen)) - sum(sentence.kind in HARD for sentence in chosen)
+    missing = math.ceil(round(LEAST_NEAR_MISSES * len(chosen), 6)) - sum(sentence.kind in HARD for sentence in chosen)
     others = [index for index, sentence in enumerate(chosen) if sentence.kind not in HARD]
     for index in others[::-1][: max(0, missing)]:
         hard = next((sentence for sentence in fitting if sentence.kind in HARD), None)
         if hard is None:
             raise ConfigurationError(
-                f"the templates give too few sentences that only sound like commands: {float(LEAST_HARD):.0%} of "
+                f"the templates give too few sentences that only sound like commands: {LEAST_NEAR_MISSES:.0%} of "
                 f"{len(chosen)} are needed; write more of them, or ask for fewer examples"
             )
         chosen[index] = hard

@@ -54,9 +54,9 @@ def file_digest(path: Path) -> str:
 
 def machine() -> dict[str, Any]:
     """Give what it was computed on."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
-        "gpu": gpu,
+        **gpu,
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
