@@ -81,6 +81,10 @@ def _run(arguments: argparse.Namespace) -> int:
     for name in ("steps", "batch", "rank", "validate_every", "save_every"):
         if getattr(arguments, name) < 1:
             raise ConfigurationError(f"--{name.replace('_', '-')} must be 1 or more")
+    if arguments.threads:
+        import torch
+
+        torch.set_num_threads(arguments.threads)
     examples = [example for path in arguments.data for example in _read(path, arguments.longest)]
     dev = _read(arguments.dev, arguments.longest) if arguments.dev else []
     if arguments.model == TOOL:
@@ -97,8 +101,6 @@ def _read(path: Path, longest: float | None) -> list[Example]:
 
 
 def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: list[Example]) -> int:
-    import torch
-
     from lfm_voice_ros.backends.piper import Piper
     from lfm_voice_ros.lfm2_audio.adapter import Trained
     from lfm_voice_ros.lfm2_audio.checkpoint import Source, load
@@ -107,8 +109,6 @@ def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: li
     from lfm_voice_ros.training.finetune import Finetuning
     from lfm_voice_ros.training.turns import STOCK_PROMPT, TurnMaker, learner, make_turns
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     tools = Registry.from_file(config_file("tools.yaml", arguments.tools)).specs()
     settings = _settings(arguments)
     source = Source(_beginning(arguments, examples), device=arguments.device, dtype=arguments.dtype)

@@ -33,7 +33,7 @@ def test_an_adapter_teaches_the_tool_model_a_word_of_the_house(tmp_path: Path) -
     before = LanguageModelDetector("llm", load_text_model("bundled", "transformers", "cpu", 1), TOOLS)
     out = tmp_path / "adapter"
     data = ["--data", str(tmp_path / "said"), "--dev", str(tmp_path / "said"), "--output", str(out)]
-    shape = ["--steps", "20", "--batch", "2", "--learning-rate", "0.01", "--validate-every", "20", "--device", "cpu"]
+    shape = ["--steps", "20", "--batch", "2", "--learning-rate", "0.01", "--validate-every", "20", "--threads", "1"]
 
     assert main(["train", "--model", "tool", "--base", "bundled", *data, *shape]) == 0
 
