@@ -28,7 +28,7 @@ _ALIKE = 16  # batches' worth of examples that are sorted by size before they be
 _COUNTS = ".batch_norm."  # of the names of buffers that training changes
 _CLIP = 1.0  # of the gradient's norm
 _LEAST_RATE = 0.1  # of the learning rate, at the end
-_BETAS = (0.9, 0.95)
+_BETAS = (0.9, 0.98)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TrainSettings:
     steps: int = 1000
     batch: int = 16  # examples a step, over all GPUs
     learning_rate: float = 2e-4
-    warm_up: int = 50  # steps
+    warm_up: int = 100  # steps
     weight_decay: float = 0.01
     rank: int = 16  # of LoRA
     alpha: int = 32  # of LoRA: the adapter counts alpha / rank times

@@ -40,11 +40,15 @@ enter_ros() {
   export LD_LIBRARY_PATH=$venv/lib${libraries:+:$libraries}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 }
 
-# enter_ros, and the built package above it.
+# enter_ros, and the built package above it; with LFM_VOICE_STAND_INS=yes also the interfaces for the tests.
 enter_workspace() {
   enter_ros
   set +u
   # shellcheck disable=SC1091
   source "$env_dir/install/local_setup.bash"
+  if [ "${LFM_VOICE_STAND_INS:-}" = yes ]; then
+    # shellcheck disable=SC1091
+    source "$env_dir/stand_ins/common/local_setup.bash"
+  fi
   set -u
 }
