@@ -211,6 +211,7 @@ class Listener:
     def __init__(self, detector: VoiceActivityDetector, endpointer: Endpointer) -> None:
         self._detector = detector
         self._endpointer = endpointer
+        self._next: Endpointer | None = None
         self._rest = np.empty(0, np.float32)
         self._rest_at = 0.0  # s, time of the first sample of the rest
         self._expected: float | None = None  # s, time at which the next samples begin when nothing is lost
@@ -220,12 +221,18 @@ class Listener:
         """The id of the utterance that is being spoken; empty while nobody speaks."""
         return self._endpointer.speaking
 
+    def use(self, endpointer: Endpointer) -> None:
+        """Find utterances in another way, as soon as nobody speaks."""
+        self._next = endpointer
+
     def push(self, samples: Samples, at: float) -> tuple[list[Event], list[Heard]]:
         """Take sound at 16 kHz and the time (s) of its first sample.
 
         Gives the events of a jump that went before it, and each complete frame with its own events.
         """
         before: list[Event] = []
+        if self._next is not None and not self.speaking:
+            self._endpointer, self._next = self._next, None
         if self._expected is not None and abs(at - self._expected) > _GAP:
             before = self.finish()
         if self._rest.size == 0:

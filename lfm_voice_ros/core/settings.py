@@ -1,6 +1,7 @@
 """The settings of every node: name, default, unit, range. config/assistant.yaml repeats them with their reasons.
 
-A node's ROS parameters are the fields of its class here; :func:`check` is called on what was read.
+A node's ROS parameters are the fields of its class here. Those that are ``live`` can be changed at any time; the others
+are read when the node is configured.
 """
 
 from __future__ import annotations
@@ -28,9 +29,16 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: Sequence[str] | None = None,
+    live: bool = False,
 ) -> Any:
-    """Declare a field: what it means with its unit, and which values it may take."""
-    metadata = {"description": description, "minimum": minimum, "maximum": maximum, "choices": choices}
+    """Declare a field: what it means with its unit, which values it may take, and whether it counts at once."""
+    metadata = {
+        "description": description,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "live": live,
+    }
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -51,6 +59,19 @@ def build(settings_type: type[Settings], values: Mapping[str, Any], owner: str) 
         for name, value in values.items()
     }
     return settings_type(**checked)
+
+
+def changed(settings: Settings, values: Mapping[str, Any], owner: str, *, configured: bool) -> Settings:
+    """Give ``settings`` with other values by name. Raises ConfigurationError where they are wrong or not live now."""
+    new = build(type(settings), {**dataclasses.asdict(settings), **values}, owner)  # type: ignore[call-overload]
+    for spec in dataclasses.fields(new):  # type: ignore[arg-type]
+        same = getattr(new, spec.name) == getattr(settings, spec.name)
+        if configured and not same and not spec.metadata["live"]:
+            raise ConfigurationError(
+                f"{owner}.{spec.name} is read when the node is configured; deactivate it and clean it up "
+                f"(ros2 lifecycle set {owner} deactivate, then cleanup), set it, and configure and activate it again"
+            )
+    return new
 
 
 def _checked(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
@@ -79,20 +100,23 @@ class AudioCaptureSettings:
         "sound_card, sound_card:NAME_OR_INDEX (lfm-voice devices lists them), wav:FILE, or topic (audio/external)",
     )
     speech_threshold: float = setting(
-        0.5, "probability of speech at which an utterance begins", minimum=0.0, maximum=1.0
+        0.5, "probability of speech at which an utterance begins", minimum=0.0, maximum=1.0, live=True
     )
     silence_threshold: float = setting(
-        0.35, "probability of speech below which a frame counts as silence", minimum=0.0, maximum=1.0
+        0.35, "probability of speech below which a frame counts as silence", minimum=0.0, maximum=1.0, live=True
     )
-    min_speech: float = setting(0.15, "s of speech that an utterance has at least", minimum=0.0, maximum=5.0)
-    silence_window: float = setting(0.5, "s of silence that end an utterance", minimum=0.1, maximum=5.0)
-    pre_roll: float = setting(0.3, "s of sound kept from before the first speech", minimum=0.0, maximum=2.0)
-    max_utterance: float = setting(20.0, "s after which an utterance is ended", minimum=1.0, maximum=30.0)
+    min_speech: float = setting(0.15, "s of speech that an utterance has at least", minimum=0.0, maximum=5.0, live=True)
+    silence_window: float = setting(0.5, "s of silence that end an utterance", minimum=0.1, maximum=5.0, live=True)
+    pre_roll: float = setting(0.3, "s of sound kept from before the first speech", minimum=0.0, maximum=2.0, live=True)
+    max_utterance: float = setting(20.0, "s after which an utterance is ended", minimum=1.0, maximum=30.0, live=True)
     barge_in: bool = setting(
         False,
         "hear the person while the robot speaks; needs headphones or a microphone that cancels the robot's own echo",
+        live=True,
     )
-    reconnect_period: float = setting(1.0, "s between tries to open a lost device", minimum=0.1, maximum=60.0)
+    reconnect_period: float = setting(
+        1.0, "s between tries to open a lost device", minimum=0.1, maximum=60.0, live=True
+    )
 
 
 @dataclass(frozen=True)
@@ -109,26 +133,28 @@ class TranscriberSettings:
         "a model's name (downloaded once), a folder or file, or bundled: the tiny.en that is installed, for lfm2_audio "
         "LiquidAI/LFM2.5-Audio-1.5B",
     )
-    language: str = setting("en", "ISO 639-1 code; empty lets Whisper find out")
+    language: str = setting("en", "ISO 639-1 code; empty lets Whisper find out", live=True)
     device: str = setting("cpu", "where the model runs", choices=("cpu", "cuda", "auto"))
     threads: int = setting(2, "CPU threads of the model", minimum=1, maximum=64)
-    beam_size: int = setting(5, "beams of the search", minimum=1, maximum=20)
+    beam_size: int = setting(5, "beams of the search", minimum=1, maximum=20, live=True)
     initial_prompt: str = setting(
         "Commands: pan left, pan right, tilt up, tilt down, center, look around, nod, shake your head, stop. "
         "What time is it?",
         "words that are likely; raises the recognition of short commands",
+        live=True,
     )
     min_confidence: float = setting(
-        0.3, "mean word probability below which nothing was understood", minimum=0.0, maximum=1.0
+        0.3, "mean word probability below which nothing was understood", minimum=0.0, maximum=1.0, live=True
     )
     max_no_speech: float = setting(
         0.45,
         "Whisper's probability of no speech above which words of a confidence below 0.6 are dropped",
         minimum=0.0,
         maximum=1.0,
+        live=True,
     )
     max_compression: float = setting(
-        2.4, "compression ratio above which a text is taken for a repetition", minimum=1.0, maximum=20.0
+        2.4, "compression ratio above which a text is taken for a repetition", minimum=1.0, maximum=20.0, live=True
     )
     queue: int = setting(4, "utterances that may wait", minimum=1, maximum=100)
 
@@ -143,6 +169,7 @@ class ToolDetectorSettings:
         "three, the bigger ones only where needed), or by a model that writes calls into its text in the way of "
         "output_parsing, special_tokens or lora",
         choices=DETECTORS,
+        live=True,
     )
     patterns_file: str = setting("", "patterns of the keywords detector; empty is the package's config/keywords.yaml")
     tools_file: str = setting("", "the tools that may be decided; empty is the package's config/tools.yaml")
@@ -164,19 +191,21 @@ class ToolDetectorSettings:
     threads: int = setting(2, "CPU threads of llama.cpp", minimum=1, maximum=64)
     classifier: str = setting("", "a folder with a classifier's head.npz; empty is the package's models/classifier")
     classifier_threshold: float = setting(
-        0.5, "probability below which the classifier leaves a sentence alone", minimum=0.0, maximum=1.0
+        0.5, "probability below which the classifier leaves a sentence alone", minimum=0.0, maximum=1.0, live=True
     )
     auto_sure: float = setting(
         0.95,
         "auto: probability from which the classifier or the language model is believed alone",
         minimum=0.0,
         maximum=1.0,
+        live=True,
     )
     auto_doubt: float = setting(
         0.6,
         "auto: the classifier's probability that no tool is meant above which the language model's calls don't count",
         minimum=0.0,
         maximum=1.0,
+        live=True,
     )
     queue: int = setting(8, "transcripts that may wait", minimum=1, maximum=100)
 
@@ -187,13 +216,14 @@ class ToolServerSettings:
 
     tools_file: str = setting("", "the tools; empty is the package's config/tools.yaml")
     allowed: list[str] = setting(["*"], "names of the tools that may run; * is all of the file")
-    timeout: float = setting(3.0, "s that a tool may take", minimum=0.1, maximum=600.0)
+    timeout: float = setting(3.0, "s that a tool may take", minimum=0.1, maximum=600.0, live=True)
     max_age: float = setting(
         8.0,
         "s after the end of speech from which a decision is not run any more; not above dialogue.decision_timeout, "
         "after which the person was told that it failed",
         minimum=0.5,
         maximum=600.0,
+        live=True,
     )
     queue: int = setting(8, "decisions that may wait", minimum=1, maximum=100)
 
@@ -247,7 +277,7 @@ class DialogueSettings:
         "bundled", "the model of tool_replies: bundled (the nano model), a GGUF file, a folder, or a name on the hub"
     )
     synthesizer: str = setting("piper", "what speaks for the lite engine", choices=("piper", "lfm2_audio"))
-    voice: str = setting("bundled", "a Piper voice (.onnx), or bundled: the voice that is installed")
+    voice: str = setting("bundled", "a Piper voice (.onnx), or bundled: the voice that is installed", live=True)
     model: str = setting(
         "LiquidAI/LFM2.5-Audio-1.5B",
         "the LFM2-Audio model: a name on the Hugging Face hub (downloaded once), or a folder",
@@ -302,10 +332,10 @@ class DialogueSettings:
     seed: int = setting(-1, "LFM2-Audio: makes replies repeatable; -1 is chance", minimum=-1, maximum=2**31 - 1)
     tools_file: str = setting("", "LFM2-Audio: the tools it is told of; empty is the package's config/tools.yaml")
     decision_timeout: float = setting(
-        8.0, "s to wait for the tool decision before saying that it failed", minimum=0.1, maximum=600.0
+        8.0, "s to wait for the tool decision before saying that it failed", minimum=0.1, maximum=600.0, live=True
     )
     result_timeout: float = setting(
-        5.0, "s to wait for each tool result before saying that it failed", minimum=0.1, maximum=600.0
+        5.0, "s to wait for each tool result before saying that it failed", minimum=0.1, maximum=600.0, live=True
     )
     queue: int = setting(4, "turns that may wait", minimum=1, maximum=100)
 
@@ -317,7 +347,10 @@ class AudioPlayerSettings:
     sink: str = setting(
         "sound_card", "sound_card, sound_card:NAME_OR_INDEX, wav:FOLDER (one file a reply), or none (timed, unheard)"
     )
-    reconnect_period: float = setting(1.0, "s between tries to open a lost device", minimum=0.1, maximum=60.0)
+    volume: float = setting(1.0, "how loud the robot speaks; 1 is as it was made", minimum=0.0, maximum=4.0, live=True)
+    reconnect_period: float = setting(
+        1.0, "s between tries to open a lost device", minimum=0.1, maximum=60.0, live=True
+    )
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ class TurnBook:
 
     def __init__(self, decision_timeout: float, result_timeout: float) -> None:
         """Both time-outs in seconds; see DialogueSettings."""
-        self._decision_timeout = decision_timeout
-        self._result_timeout = result_timeout
+        self.decision_timeout = decision_timeout
+        self.result_timeout = result_timeout
         self._open: dict[str, Turn] = {}
         self._closed: deque[str] = deque(maxlen=_REMEMBERED)
 
@@ -128,7 +128,7 @@ class TurnBook:
     def _note_overdue(self, turn: Turn, now: float) -> None:
         if turn.transcript is None or turn.calls is None:
             since = turn.times.get("transcript", turn.opened)
-            if abs(now - since) > self._decision_timeout:  # also when the clock was set back
+            if abs(now - since) > self.decision_timeout:  # also when the clock was set back
                 turn.problem = (
                     "I am sorry, I can't understand speech right now."
                     if turn.transcript is None
@@ -136,5 +136,5 @@ class TurnBook:
                 )
         elif len(turn.results) < turn.calls:
             since = max(turn.times["decision"], turn.times.get("tools", 0.0))
-            if abs(now - since) > self._result_timeout:
+            if abs(now - since) > self.result_timeout:
                 turn.problem = "I am sorry, I don't know whether that worked. My tools did not answer."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -31,6 +32,7 @@ _PATIENCE = 5.0  # s for which a file waits until somebody takes utterances
 _DRY = 1.0  # s without sound after which an utterance can't go on
 _GAP = 0.2  # s; external sound that jumps further is another stream
 _FORGIVEN = 5.0  # s of usable external sound after which a warning about unusable sound ends
+_RELEASE_TIMEOUT = 1.0  # s
 _BACKLOG = 400  # pieces of sound that may wait for the VAD
 _CHUNK = 1024  # samples of audio/input
 _SILENCE_DBFS = -120.0
@@ -50,10 +52,11 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
     def __init__(self) -> None:
         super().__init__("audio_capture", AudioCaptureSettings)
         self._external: _ExternalSound | None = None
-        self._make_source = self._source_maker(self.settings.source)
-        self._endpointer = Endpointer(self.settings, UtteranceIds())  # here, so that wrong settings end the start-up
+        self._make_source: Callable[[], _Source] | None = None
+        self._ids = UtteranceIds()
         self._listener: Listener | None = None
         self._source: _Source | None = None
+        self._released = threading.Event()  # the source, after the node became inactive
         self._next_try = 0.0  # s, monotonic
         self._patient_until = 0.0  # s, monotonic
         self._dry = True  # what was being said has been ended, because no sound came
@@ -69,16 +72,41 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._activities = self.create_publisher(VoiceActivity, "voice_activity", qos.STATE)
         self._utterances = self.create_publisher(UtteranceMsg, "utterance", qos.EVENT)
         self._interrupts = self.create_publisher(Interrupt, "interrupt", qos.EVENT)
-        self.create_subscription(Playback, "playback", self._on_playback, qos.EVENT)
+        self.listen(Playback, "playback", self._on_playback, qos.EVENT)
+        self._hearing = self.add_worker("hearing", self._hear, _BACKLOG)
+        self._device = self.add_worker("device", self._tend, 1)
+        self.every(_TEND_PERIOD, self._on_tend)
 
-    def open(self) -> None:
+    def check(self, settings: AudioCaptureSettings) -> None:
+        """See VoiceNode: thresholds and times must fit together."""
+        Endpointer(settings, UtteranceIds())
+
+    def configure(self) -> None:
+        """Find out what the source is; it is opened when the node becomes active."""
+        self._make_source = self._source_maker(self.settings.source)
+
+    def activate(self) -> None:
         """Begin to open the source; a source that can't be opened is tried again every ``reconnect_period``."""
+        self._next_try = 0.0
         if self.settings.source.startswith("wav:"):
             # A file would be over before the discovery of the other nodes is.
             self._patient_until = time.monotonic() + _PATIENCE
-        self._hearing = self.add_worker("hearing", self._hear, _BACKLOG)
-        self._device = self.add_worker("device", self._tend, 1)
-        self.create_timer(_TEND_PERIOD, self._on_tend)
+
+    def deactivate(self) -> None:
+        """Let go of the microphone; what was being said is ended."""
+        self._released.clear()
+        self._device.put(None)
+        if not self._released.wait(_RELEASE_TIMEOUT):
+            self.trouble("source", "the sound device is still busy; it is let go of when it answers", Level.WARN)
+
+    def cleanup(self) -> None:
+        """Forget the source and the VAD."""
+        self._make_source = None
+        self._hearing.put(self._forget)
+
+    def changed(self) -> None:
+        """Hear with the new thresholds, from the next utterance on."""
+        self._hearing.put(self._renew)
 
     def close(self) -> bool:
         """Stop the source and the workers."""
@@ -112,7 +140,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
 
             return lambda: WavSource(Path(target).expanduser(), self.now)
         if text == "topic":
-            external = self._external = _ExternalSound(self)
+            external = self._external = self._external or _ExternalSound(self)
             return lambda: external
         raise ConfigurationError(
             f"audio_capture.source is '{text}'; it must be sound_card, sound_card:NAME_OR_INDEX, wav:FILE or topic"
@@ -128,6 +156,14 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
 
     def _tend(self, _: None) -> None:
         now = time.monotonic()
+        if not self.active:
+            source, self._source = self._source, None
+            if source is not None:
+                source.stop()
+                self._hearing.put(None)
+            self.well("source")
+            self._released.set()
+            return
         expected = self._utterances.get_subscription_count() > 0 or now >= self._patient_until
         if self._source is None and expected and now >= self._next_try:
             self._next_try = now + self.settings.reconnect_period
@@ -148,7 +184,9 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             if self._listener is None:
                 from lfm_voice_ros.backends.silero_vad import SileroVad
 
-                self._listener = Listener(SileroVad(), self._endpointer)
+                self._listener = Listener(SileroVad(), Endpointer(self.settings, self._ids))
+            if self._make_source is None:
+                return  # cleaned up meanwhile
             source = self._make_source()
             source.start(self._deliver)
         except VoiceError as exc:
@@ -168,7 +206,10 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             samples = np.zeros_like(samples)
         self._hearing.put((samples, at))
 
-    def _hear(self, sound: tuple[Samples, float] | None) -> None:
+    def _hear(self, sound: tuple[Samples, float] | Callable[[], None] | None) -> None:
+        if callable(sound):
+            sound()
+            return
         if self._listener is None:
             return  # no source delivers before there is one
         if sound is None:
@@ -183,6 +224,13 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
                 self._spoken_at = time.monotonic()
             self._handle(frame.events)
             self._publish_audio(frame.frame, frame.at)
+
+    def _renew(self) -> None:
+        if self._listener is not None:
+            self._listener.use(Endpointer(self.settings, self._ids))
+
+    def _forget(self) -> None:
+        self._listener = None
 
     def _handle(self, events: list[Event]) -> None:
         for event in events:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from lfm_voice_ros.nodes.runtime import run
 
 _TICK = 0.02  # s between looks at what was heard
 _TEND_PERIOD = 0.1  # s between looks at the sink
+_RELEASE_TIMEOUT = 1.0  # s
 _BACKLOG = 1000  # chunks and interrupts that may wait for the player
 
 
@@ -32,21 +34,33 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
 
     def __init__(self) -> None:
         super().__init__("audio_player", AudioPlayerSettings)
-        self._make_sink = _sink_maker(self.settings.sink)
+        self._make_sink: Callable[[], ReplySink] | None = None
         self._sink: ReplySink | None = None  # the one of the settings, while it works
         self._next_try = 0.0  # s, monotonic
         self._unusable = 0
         self._player = Player(TimedSink(time.monotonic), self._report, self._stalled, time.monotonic)
         self._playbacks = self.create_publisher(Playback, "playback", qos.EVENT)
-        self.create_subscription(SpeechAudio, "audio/output", self._on_audio, qos.AUDIO)
-        self.create_subscription(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
-
-    def open(self) -> None:
-        """Begin to open the sink; one that can't be opened is tried again every ``reconnect_period``."""
+        self.listen(SpeechAudio, "audio/output", self._on_audio, qos.AUDIO)
+        self.listen(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
         self._playing = self.add_worker("playing", self._play, _BACKLOG)
         self._device = self.add_worker("device", self._tend, 2)
-        self.create_timer(_TICK, self._on_tick)
-        self.create_timer(_TEND_PERIOD, self._on_tend)
+        self.every(_TICK, self._on_tick)
+        self.every(_TEND_PERIOD, self._on_tend)
+
+    def configure(self) -> None:
+        """Find out what the sink is; it is opened when the node becomes active."""
+        self._make_sink = _sink_maker(self.settings.sink)
+
+    def activate(self) -> None:
+        """Begin to open the sink; one that can't be opened is tried again every ``reconnect_period``."""
+        self._next_try = 0.0
+
+    def deactivate(self) -> None:
+        """Fall silent, and let go of the speaker."""
+        released = threading.Event()
+        self._playing.put(lambda: self._release(released))
+        if not released.wait(_RELEASE_TIMEOUT):
+            self.trouble("sink", "the sound device is still busy; it is let go of when it answers", Level.WARN)
 
     def close(self) -> bool:
         """Stop the workers and the sink; a file that is being written is completed."""
@@ -91,6 +105,8 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         if msg.samples or not (msg.last or msg.text):
             try:
                 samples = samples_from_field(msg.samples, msg.sample_rate)
+                if self.settings.volume != 1.0:
+                    samples = np.clip(self.settings.volume * samples, -1.0, 1.0).astype(np.float32)
             except AudioError as exc:
                 self._unusable += 1
                 self.trouble("chunk", f"audio/output: {exc}", Level.WARN)
@@ -108,13 +124,21 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
             self._next_try = time.monotonic() + self.settings.reconnect_period
             self._device.put(broken.stop)
 
+    def _release(self, released: threading.Event) -> None:
+        self._player.interrupt("")
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            self._player.change_sink(TimedSink(time.monotonic)).stop()
+        self.well("sink")
+        released.set()
+
     # The sink: opened and closed in the worker "device".
 
     def _tend(self, action: Callable[[], None]) -> None:
         action()
 
     def _open_sink(self) -> None:
-        if self._sink is not None or time.monotonic() < self._next_try:
+        if self._sink is not None or time.monotonic() < self._next_try or self._make_sink is None:
             return
         self._next_try = time.monotonic() + self.settings.reconnect_period
         sink = self._make_sink()
@@ -127,6 +151,10 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         self._playing.put(lambda: self._use(sink))
 
     def _use(self, sink: ReplySink) -> None:
+        if not self.active:  # not any more
+            self._sink = None
+            sink.stop()
+            return
         self._player.change_sink(sink)
         self.well("sink")
         self.get_logger().info(f"speaking into {sink.description}")

@@ -1,4 +1,4 @@
-"""What all nodes share: settings from parameters, diagnostics, workers, an orderly end."""
+"""What all nodes share: settings from parameters, states of life, diagnostics, workers, an orderly end."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from typing import Any, Generic, TypeVar
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.node import Node
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from rclpy.time import Time as RclpyTime
+from rclpy.timer import Timer
 from std_msgs.msg import Header
 
 from lfm_voice_ros.core import settings as core_settings
-from lfm_voice_ros.core.errors import ConfigurationError
+from lfm_voice_ros.core.errors import ConfigurationError, VoiceError
 from lfm_voice_ros.core.health import Health, Level
 from lfm_voice_ros.core.worker import Worker
 from lfm_voice_ros.nodes import qos
@@ -26,15 +30,19 @@ Item = TypeVar("Item")
 
 #: Parameters that rclpy itself gives to every node.
 _OF_RCLPY = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+#: The parameter that says whether a node brings itself up.
+_AUTOSTART = "autostart"
 _DIAGNOSTICS_PERIOD = 1.0  # s
 _CLOSE_TIMEOUT = 0.5  # s
 
 
-class VoiceNode(Node, Generic[Settings]):
-    """A node of the assistant.
+class VoiceNode(LifecycleNode, Generic[Settings]):
+    """A node of the assistant: a managed node that brings itself up, unless its parameter ``autostart`` is false.
 
-    Life: constructed (parameters, topics), :meth:`open` (devices and models), spun, :meth:`close`. Callbacks run in
-    the executor's one thread and only hand over; what blocks runs in a worker from :meth:`add_worker`.
+    Life: constructed (parameters, topics), configured (:meth:`configure`: models begin to load), active
+    (:meth:`activate`: devices are open, messages are taken), and back by :meth:`deactivate` and :meth:`cleanup`;
+    :meth:`close` ends it in any state. Callbacks run in the executor's one thread and only hand over; what blocks runs
+    in a worker from :meth:`add_worker`.
     """
 
     def __init__(self, name: str, settings_type: type[Settings]) -> None:
@@ -43,13 +51,96 @@ class VoiceNode(Node, Generic[Settings]):
         except ValueError as exc:  # an empty list has no type
             raise ConfigurationError(f"{name} has a parameter without a value; for an empty list give ['']") from exc
         self.health = Health()
-        self.settings: Settings = self._read_settings(settings_type)
+        self.active = False
+        self._configured = False
+        self._failure: VoiceError | None = None  # of the last transition
         self._workers: list[Worker[Any]] = []
+        self.settings: Settings = self._read_settings(settings_type)
+        self._autostart = bool(self.get_parameter(_AUTOSTART).value)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVENT)
         self.create_timer(_DIAGNOSTICS_PERIOD, self.publish_diagnostics)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self.add_post_set_parameters_callback(self._on_parameters)
 
-    def open(self) -> None:
-        """Start to load models and open devices, without blocking. What goes wrong is told by :meth:`trouble`."""
+    def check(self, settings: Settings) -> None:
+        """Raise ConfigurationError for settings that exclude each other; they are refused then."""
+
+    def configure(self) -> None:
+        """Make what the settings describe, and begin to load models without blocking.
+
+        Raises ConfigurationError; what goes wrong later is told by :meth:`trouble`.
+        """
+
+    def activate(self) -> None:
+        """Begin to open devices, without blocking. From now on messages are taken."""
+
+    def deactivate(self) -> None:
+        """Let go of devices within a second. Messages aren't taken any more."""
+
+    def cleanup(self) -> None:
+        """Forget what :meth:`configure` made, and free its memory."""
+
+    def changed(self) -> None:
+        """The settings have changed while the node was configured; in the callbacks' thread."""
+
+    def bring_up(self) -> None:
+        """Configure and activate it, unless somebody else manages it. Raises VoiceError when it can't be."""
+        if not self._autostart:
+            self.get_logger().info("waiting for a lifecycle manager to configure and activate it")
+            return
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                raise self._failure or ConfigurationError(f"{self.get_name()} could not be started")
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take the transition to inactive."""
+        return self._transit(self.configure, configured=True, active=False)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take the transition to active."""
+        return self._transit(self.activate, configured=True, active=True)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take the transition to inactive."""
+        return self._transit(self.deactivate, configured=True, active=False)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take the transition to unconfigured."""
+        return self._transit(self.cleanup, configured=False, active=False)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take the transition to finalized, from any state."""
+        if self.active and self.on_deactivate(state) != TransitionCallbackReturn.SUCCESS:
+            return TransitionCallbackReturn.ERROR
+        return self.on_cleanup(state) if self._configured else TransitionCallbackReturn.SUCCESS
+
+    def _transit(self, step: Callable[[], None], *, configured: bool, active: bool) -> TransitionCallbackReturn:
+        before = self.active, self._configured
+        self.active, self._configured = active, configured
+        try:
+            step()
+        except VoiceError as exc:
+            self.active, self._configured = before
+            self._failure = exc
+            self.health.set("state", Level.ERROR, str(exc))
+            return TransitionCallbackReturn.FAILURE
+        self.health.clear("state")
+        return TransitionCallbackReturn.SUCCESS
+
+    def listen(
+        self, message_type: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile, *, raw: bool = False
+    ) -> Subscription:
+        """Subscribe, and hand over what comes while the node is active."""
+
+        def take(message: Any) -> None:
+            if self.active:
+                callback(message)
+
+        return self.create_subscription(message_type, topic, take, profile, raw=raw)
+
+    def every(self, period: float, callback: Callable[[], object]) -> Timer:
+        """Call back every ``period`` seconds while the node is active."""
+        return self.create_timer(period, lambda: callback() if self.active else None)
 
     def end(self) -> None:
         """Begin nothing more; :meth:`close` follows."""
@@ -109,6 +200,7 @@ class VoiceNode(Node, Generic[Settings]):
         for worker in self._workers:
             self.health.value(f"{worker.name.partition('.')[2]} waiting", worker.waiting())
             self.health.value(f"{worker.name.partition('.')[2]} dropped", worker.dropped)
+        self.health.value("state", "active" if self.active else "inactive" if self._configured else "unconfigured")
         report = self.health.report()
         status = DiagnosticStatus(
             level=bytes([report.level]),
@@ -123,15 +215,36 @@ class VoiceNode(Node, Generic[Settings]):
         given = {
             name: parameter.value
             for name, parameter in self.get_parameters_by_prefix("").items()
-            if not name.startswith(_OF_RCLPY)
+            if not name.startswith(_OF_RCLPY) and name != _AUTOSTART
         }
         settings = core_settings.build(settings_type, given, self.get_name())
+        self.check(settings)
+        if not self.has_parameter(_AUTOSTART):
+            self.declare_parameter(_AUTOSTART, True)
         for spec in dataclasses.fields(settings_type):  # type: ignore[arg-type]
             descriptor = _descriptor(spec)
             if self.has_parameter(spec.name):
                 self.undeclare_parameter(spec.name)
             self.declare_parameter(spec.name, getattr(settings, spec.name), descriptor, ignore_override=True)
         return settings
+
+    def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        values = self._ours(parameters)
+        try:
+            self.check(core_settings.changed(self.settings, values, self.get_name(), configured=self._configured))
+        except ConfigurationError as exc:
+            return SetParametersResult(successful=False, reason=str(exc))
+        return SetParametersResult(successful=True)
+
+    def _on_parameters(self, parameters: list[Parameter]) -> None:
+        if values := self._ours(parameters):
+            self.settings = core_settings.changed(self.settings, values, self.get_name(), configured=self._configured)
+            if self._configured:
+                self.changed()
+
+    def _ours(self, parameters: list[Parameter]) -> dict[str, Any]:
+        names = {spec.name for spec in dataclasses.fields(self.settings)}  # type: ignore[arg-type]
+        return {parameter.name: parameter.value for parameter in parameters if parameter.name in names}
 
 
 def to_stamp(seconds: float) -> Time:
@@ -145,7 +258,8 @@ def to_seconds(stamp: Time) -> float:
 
 
 def _descriptor(spec: dataclasses.Field[Any]) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=spec.metadata["description"], read_only=True)
+    when = "" if spec.metadata["live"] else " (read when the node is configured)"
+    descriptor = ParameterDescriptor(description=spec.metadata["description"] + when)
     low, high = spec.metadata["minimum"], spec.metadata["maximum"]
     if choices := spec.metadata["choices"]:
         descriptor.additional_constraints = "one of: " + ", ".join(choices)

@@ -18,7 +18,7 @@ from lfm_voice_ros.core.ports import DialogueEngine
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import DialogueSettings
 from lfm_voice_ros.core.turns import Turn, TurnBook
-from lfm_voice_ros.core.types import Question, Reply, Samples, Transcript
+from lfm_voice_ros.core.types import Question, Reply, Samples, ToolSpec, Transcript
 from lfm_voice_ros.core.types import ToolDecision as Decision
 from lfm_voice_ros.dialogue.spoken import SilentEngine
 from lfm_voice_ros.msg import Interrupt, Playback, SpeechAudio, ToolDecision, ToolResult, TurnMetrics, Utterance
@@ -41,6 +41,7 @@ _CHECK_PERIOD = 0.2  # s between looks for turns that waited too long
 _PLAYER_GRACE = 3.0  # s after which a reply that no player reports on counts as over
 _MOMENTS = ("endpoint", "transcript", "decision", "tools", "reply", "first_audio", "playback", "end")
 _JOBS = 3  # for the worker in a turn: to listen, to answer, to remember
+_LOADING = "I am sorry, I am still loading my speech model."
 _NO_ANSWER = "I am sorry, I can't answer right now."
 
 
@@ -53,36 +54,58 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     def __init__(self) -> None:
         super().__init__("dialogue", DialogueSettings)
-        self._book = TurnBook(self.settings.decision_timeout, self.settings.result_timeout)
-        self._tools = Registry.from_file(config_file("tools.yaml", self.settings.tools_file)).specs()
-        self._engine: DialogueEngine = SilentEngine("I am sorry, I am still loading my speech model.")
+        self._book = self._new_book()
+        self._tools: list[ToolSpec] = []
+        self._engine: DialogueEngine = SilentEngine(_LOADING)
+        self._voice = ""  # that is in use, or about to be
         self._loaded: DialogueEngine | None = None  # takes the engine's place before the next job
         self._canceled = threading.Event()
         self._answering = ""  # the utterance that the worker answers
         self._jobs = self.add_worker("answer", self._work, _JOBS * self.settings.queue)
         self._loader = self.add_worker("loader", _call, 2)
-        self._adapter = self.settings.adapter  # in use, or about to be
+        self._adapter = ""  # in use, or about to be
         self._replies = self.create_publisher(ReplyMsg, "reply", qos.EVENT)
         self._sound = self.create_publisher(SpeechAudio, "audio/output", qos.AUDIO)
         self._own_calls = self.create_publisher(ToolDecision, "own_calls", qos.EVENT)
         self._metrics = self.create_publisher(TurnMetrics, "turn_metrics", qos.EVENT)
-        self.create_subscription(Utterance, "utterance", self._on_utterance, qos.EVENT)
-        self.create_subscription(TranscriptMsg, "transcript", self._on_transcript, qos.EVENT)
-        self.create_subscription(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
-        self.create_subscription(ToolResult, "tool_result", self._on_result, qos.EVENT)
-        self.create_subscription(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
-        self.create_subscription(Playback, "playback", self._on_playback, qos.EVENT)
+        self.listen(Utterance, "utterance", self._on_utterance, qos.EVENT)
+        self.listen(TranscriptMsg, "transcript", self._on_transcript, qos.EVENT)
+        self.listen(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
+        self.listen(ToolResult, "tool_result", self._on_result, qos.EVENT)
+        self.listen(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
+        self.listen(Playback, "playback", self._on_playback, qos.EVENT)
         self.create_service(ReloadAdapter, "reload_adapter", self._on_reload, callback_group=ReentrantCallbackGroup())
-        self.create_timer(_CHECK_PERIOD, self._advance)
+        self.every(_CHECK_PERIOD, self._advance)
 
-    def open(self) -> None:
+    def configure(self) -> None:
         """Load the engine: the lite one in the worker, so that turns wait for it; a large one beside it."""
+        self._tools = Registry.from_file(config_file("tools.yaml", self.settings.tools_file)).specs()
+        self._adapter, self._voice = self.settings.adapter, self.settings.voice
         what = "the voice" if self.settings.engine == "lite" else "LFM2-Audio"
         self.health.set("loading", Level.WARN, f"loading {what}")
         if self.settings.engine != "lfm2_audio":
             self._jobs.put(self._load_lite)
         if self.settings.engine != "lite":
             self._loader.put(self._load_lfm2_audio)
+
+    def deactivate(self) -> None:
+        """Stop speaking, and forget the turns that are open."""
+        self._canceled.set()
+        self._book = self._new_book()
+
+    def cleanup(self) -> None:
+        """Free the engine's models."""
+        for condition in ("loading", "engine", "adapter", "voice"):
+            self.health.clear(condition)
+        self._jobs.put(self._unload)
+
+    def changed(self) -> None:
+        """Wait for other times from now on, and speak with another voice as soon as it is loaded."""
+        self._book.decision_timeout = self.settings.decision_timeout
+        self._book.result_timeout = self.settings.result_timeout
+        if self.settings.voice != self._voice and self.settings.engine == "lite":
+            self._voice = self.settings.voice
+            self._jobs.put(self._load_lite)
 
     def close(self) -> bool:
         """End the workers, and then the engine that they use."""
@@ -183,6 +206,9 @@ class Dialogue(VoiceNode[DialogueSettings]):
         )
         self.health.value("last first audio s", round(turn.latency("first_audio"), 3))
 
+    def _new_book(self) -> TurnBook:
+        return TurnBook(self.settings.decision_timeout, self.settings.result_timeout)
+
     # What follows runs in the worker.
 
     def _work(self, job: Callable[[], None]) -> None:
@@ -263,7 +289,13 @@ class Dialogue(VoiceNode[DialogueSettings]):
         else:
             self.trouble(condition, message, level)
 
+    def _unload(self) -> None:
+        self._engine.close()
+        self._engine = SilentEngine(_LOADING)
+
     def _load_lite(self) -> None:
+        self.well("voice")
+        self._engine.close()
         self._engine = load_lite(self.settings, self._tools, self._tell)
         self.health.value("engine", self._engine.description)
         if self.settings.engine == "lite":

@@ -30,8 +30,8 @@ class PanTiltSim(VoiceNode[PanTiltSimSettings]):
         self._names = (self.settings.pan_joint, self.settings.tilt_joint)
         self._follower = Follower()
         self._joint_states = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES_OUT)
-        self.create_subscription(JointTrajectory, "head_controller/joint_trajectory", self._on_trajectory, qos.COMMAND)
-        self.create_timer(1.0 / self.settings.rate, self._on_timer)
+        self.listen(JointTrajectory, "head_controller/joint_trajectory", self._on_trajectory, qos.COMMAND)
+        self.every(1.0 / self.settings.rate, self._on_timer)
 
     def _on_trajectory(self, msg: JointTrajectory) -> None:
         now = self.now()

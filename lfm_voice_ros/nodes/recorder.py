@@ -72,9 +72,12 @@ class Recorder(VoiceNode[RecorderSettings]):
             return
         for topic, message_type, profile, note in _TOPICS:
             take = partial(self._on_message, f"{self._absolute(topic)}", message_type, note)
-            self.create_subscription(message_type, topic, take, profile, raw=True)
+            self.listen(message_type, topic, take, profile, raw=True)
+        self._writing = self.add_worker("writing", self._work, _BACKLOG)
+        self.every(_TICK, self._on_tick)
+        self.every(_EXPIRE_PERIOD, lambda: self._writing.put(self._expire))
 
-    def open(self) -> None:
+    def activate(self) -> None:
         """Light the lamp, and begin to record."""
         if not self.settings.enabled:
             return
@@ -85,11 +88,14 @@ class Recorder(VoiceNode[RecorderSettings]):
             f"{what}; turns are kept {kept}. Tell the people; stop with record:=false or recorder.enabled: false, "
             "delete with `lfm-voice data forget`"
         )
-        self._writing = self.add_worker("writing", self._work, _BACKLOG)
         self._writing.put(self._prepare)
         self._writing.put(self._expire)
-        self.create_timer(_TICK, self._on_tick)
-        self.create_timer(_EXPIRE_PERIOD, lambda: self._writing.put(self._expire))
+
+    def deactivate(self) -> None:
+        """Record no more; turns that have ended are still written."""
+        if self.settings.enabled:
+            self.health.set("recording", Level.OK, "off")
+            self._writing.put(self._write_rest)
 
     def end(self) -> None:
         """Begin no new turn; those that have ended are written before :meth:`close` returns."""
@@ -173,9 +179,12 @@ class Recorder(VoiceNode[RecorderSettings]):
                 f"forgot {forgotten.turns} turns that were older than {self.settings.keep_days} days"
             )
 
-    def _finish(self) -> None:
+    def _write_rest(self) -> None:
         for turn in self._turns.rest():
             self._write(turn)
+
+    def _finish(self) -> None:
+        self._write_rest()
         self._finished.set()
 
     def _absolute(self, topic: str) -> str:

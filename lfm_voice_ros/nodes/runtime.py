@@ -24,7 +24,7 @@ _WAKE_PERIOD = 0.1  # s; how soon a signal is seen
 
 
 def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] | None = None) -> int:
-    """Make the nodes, open them and spin them in this thread until SIGINT or SIGTERM; give the exit code.
+    """Make the nodes, bring them up and spin them in this thread until SIGINT or SIGTERM; give the exit code.
 
     2 stands for a wrong configuration; what is wrong is one sentence on standard error.
     """
@@ -49,7 +49,7 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
             nodes.append(factory())
             executor.add_node(nodes[-1])
         for node in nodes:
-            node.open()
+            node.bring_up()
         while not ending.is_set():
             _spin_once(executor, nodes[0])
     except (ConfigurationError, InvalidParameterValueException) as exc:

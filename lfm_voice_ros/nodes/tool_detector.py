@@ -29,41 +29,58 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
     """Takes ``transcript``; gives exactly one ``tool_decision`` for each.
 
     Keywords stand in for a detector that is still loading, whose model is missing, or that fails, visibly in the
-    diagnostics. With the model "dialogue" the decision is what that node's model has written (``own_calls``).
+    diagnostics; where another is chosen at run time, the one in use does so. With the model "dialogue" the decision is
+    what that node's model has written (``own_calls``).
     """
 
     def __init__(self) -> None:
         super().__init__("tool_detector", ToolDetectorSettings)
+        self._loader = self.add_worker("loader", self._load, 1)
+        self._transcripts = self.add_worker("detector", self._decide, self.settings.queue)
+        self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
+        self.listen(Transcript, "transcript", self._on_transcript, qos.EVENT)
+        self.listen(ToolDecisionMsg, "own_calls", self._on_own_calls, qos.EVENT)
+        self.every(_CHECK_PERIOD, self._decide_by_own_text)
+
+    def check(self, settings: ToolDetectorSettings) -> None:
+        """See VoiceNode: not every detector reads the dialogue's own text."""
+        if settings.model == OWN_TEXT and settings.detector not in _OWN_TEXT_STYLES:
+            raise ConfigurationError(
+                f"tool_detector.model is '{OWN_TEXT}', which goes with the detectors {', '.join(_OWN_TEXT_STYLES)}; "
+                f"the detector is '{settings.detector}'"
+            )
+
+    def configure(self) -> None:
+        """Read tools and patterns, and begin to load the detector, if it is another than keywords."""
         path = config_file("tools.yaml", self.settings.tools_file)
         self._tools = Registry.from_file(path, self.settings.allowed).specs()
         self._patterns = load_patterns(self.settings, Registry.from_file(path).specs())
         self._keywords = KeywordDetector(self._patterns)
         self._detector: Detector = self._keywords  # replaced by the loader when it is ready
-        self._loader = self.add_worker("loader", self._load, 1)
-        self._transcripts = self.add_worker("detector", self._decide, self.settings.queue)
-        self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
-        self.create_subscription(Transcript, "transcript", self._on_transcript, qos.EVENT)
-        self.health.value("detector", self._detector.name)
         self._own: OwnText[Transcript] = OwnText(self.settings.own_text_timeout, self._tools)
         self._by_own_text = self.settings.model == OWN_TEXT
-        if self._by_own_text:
-            self._listen_to_own_text()
+        self.health.value("detector", self._detector.name)
+        self.changed()
 
-    def open(self) -> None:
-        """Begin to load the detector, if it is another than keywords."""
-        if self.settings.detector != self._keywords.name and not self._by_own_text:
+    def cleanup(self) -> None:
+        """Free the detector's model."""
+        self._detector = self._keywords
+        self.health.clear("model")
+
+    def changed(self) -> None:
+        """Begin to load the detector of the settings; the one in use goes on until it is ready."""
+        if self._by_own_text:
+            self.health.value("detector", f"{self.settings.detector}, by the text of {OWN_TEXT}")
+        elif self.settings.detector == self._keywords.name:
+            self._use(self._keywords)
+        else:
+            self._loader.clear()
             self._loader.put(self.settings)
 
-    def _listen_to_own_text(self) -> None:
-        style = self.settings.detector
-        if style not in _OWN_TEXT_STYLES:
-            raise ConfigurationError(
-                f"tool_detector.model is '{OWN_TEXT}', which goes with the detectors {', '.join(_OWN_TEXT_STYLES)}; "
-                f"the detector is '{style}'"
-            )
-        self.health.value("detector", f"{style}, by the text of {OWN_TEXT}")
-        self.create_subscription(ToolDecisionMsg, "own_calls", self._on_own_calls, qos.EVENT)
-        self.create_timer(_CHECK_PERIOD, self._decide_by_own_text)
+    def _use(self, detector: Detector) -> None:
+        self._detector = detector
+        self.health.value("detector", detector.name)
+        self.well("model")
 
     def _on_own_calls(self, msg: ToolDecisionMsg) -> None:
         try:
@@ -100,14 +117,15 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
 
     def _load(self, settings: ToolDetectorSettings) -> None:
         wanted = settings.detector
-        self.trouble("model", f"{wanted} is being loaded; keywords decide until then", Level.WARN)
+        in_use = self._detector.name
+        self.trouble("model", f"{wanted} is being loaded; until then decides: {in_use}", Level.WARN)
         try:
-            self._detector = load_detector(settings, self._tools, self._patterns)
+            detector = load_detector(settings, self._tools, self._patterns)
         except Exception as exc:  # whatever a model's library raises, the robot still understands keywords
-            self.trouble("model", f"{wanted}: {_reason(exc)}; going on with keywords", Level.WARN)
+            self.trouble("model", f"{wanted}: {_reason(exc)}; going on with {in_use}", Level.WARN)
             return
-        self.health.value("detector", self._detector.name)
-        self.well("model")
+        if self.settings.detector == wanted:  # has not been changed meanwhile
+            self._use(detector)
 
     def _decide(self, msg: Transcript) -> None:
         began = time.monotonic()

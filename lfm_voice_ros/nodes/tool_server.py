@@ -60,12 +60,12 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self._running: _Job | None = None
         self._decided: deque[str] = deque(maxlen=_REMEMBERED)
         self._results = self.create_publisher(ToolResultMsg, "tool_result", qos.EVENT)
-        self.create_subscription(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
+        self.listen(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
         # A group of its own: while it awaits a tool, the head's answers must still be taken.
         self.create_service(CallTool, "call_tool", self._on_call_tool, callback_group=ReentrantCallbackGroup())
         self.health.value("tools", ", ".join(tool.name for tool in registry))
 
-    def open(self) -> None:
+    def activate(self) -> None:
         """Find the head, so that the first call need not wait for it."""
         self._jobs.put(None)
 

@@ -29,17 +29,36 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
     def __init__(self) -> None:
         super().__init__("transcriber", TranscriberSettings)
         self._transcriber: Transcriber | None = None
+        self._loading = False  # waits in the worker's queue
         self._missing = "the Whisper model is not loaded"
         self._transcripts = self.create_publisher(TranscriptMsg, "transcript", qos.EVENT)
         self._jobs = self.add_worker(_WORKER, _run, self.settings.queue)
-        self.create_subscription(UtteranceMsg, "utterance", self._on_utterance, qos.EVENT)
+        self.listen(UtteranceMsg, "utterance", self._on_utterance, qos.EVENT)
 
-    def open(self) -> None:
+    def configure(self) -> None:
         """Begin to load the model, in the worker; utterances wait behind it."""
         self.health.set("model", Level.WARN, f"loading the Whisper model {self.settings.model}")
-        self._jobs.put(self._load)
+        self._load_soon()
+
+    def cleanup(self) -> None:
+        """Free the model."""
+        self.health.clear("model")
+        self._jobs.put(self._unload)
+
+    def changed(self) -> None:
+        """Recognize with other settings; the model goes on until they are in use."""
+        self._load_soon()
+
+    def _load_soon(self) -> None:
+        # Several changes, as from a slider, are one.
+        if not self._loading and self._jobs.put(self._load):
+            self._loading = True
+
+    def _unload(self) -> None:
+        self._transcriber = None
 
     def _load(self) -> None:
+        self._loading = False
         try:
             self._transcriber = load_transcriber(self.settings)
         except (ResourceError, ConfigurationError) as exc:

@@ -1,0 +1,141 @@
+"""Nodes as managed nodes, and parameters that change while they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from harness import NodeProcess, Probe
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.parameter import Parameter
+
+from lfm_voice_ros.backends.wav_file import write_wav
+from lfm_voice_ros.core.types import SAMPLE_RATE
+from lfm_voice_ros.msg import ToolDecision, VoiceActivity
+from lfm_voice_ros.msg import Transcript as TranscriptMsg
+
+Start = Callable[..., NodeProcess]
+
+
+def change(probe: Probe, node: str, transition: int) -> bool:
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return bool(probe.call(f"{node}/change_state", ChangeState, request).success)
+
+
+def state(probe: Probe, node: str) -> str:
+    return str(probe.call(f"{node}/get_state", GetState, GetState.Request()).current_state.label)
+
+
+def set_parameter(probe: Probe, node: str, name: str, value: object) -> Any:
+    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+    return probe.call(f"{node}/set_parameters", SetParameters, request).results[0]
+
+
+def test_a_node_brings_itself_up(start: Start, probe: Probe) -> None:
+    start("tool_detector")
+
+    assert state(probe, "tool_detector") == "active"
+
+
+def test_a_managed_node_waits_works_and_lets_go(start: Start, probe: Probe) -> None:
+    start("tool_detector", parameters={"autostart": False})
+    decisions = probe.subscribe("tool_decision", ToolDecision)
+
+    assert state(probe, "tool_detector") == "unconfigured"
+    probe.publish("transcript", TranscriptMsg(utterance_id="too early", text="look left"))
+    assert change(probe, "tool_detector", Transition.TRANSITION_CONFIGURE)
+    assert change(probe, "tool_detector", Transition.TRANSITION_ACTIVATE)
+    probe.publish("transcript", TranscriptMsg(utterance_id="1", text="look left"))
+    probe.wait_for(lambda: decisions, what="a decision")
+    assert [decision.utterance_id for decision in decisions] == ["1"]
+
+    assert change(probe, "tool_detector", Transition.TRANSITION_DEACTIVATE)
+    assert change(probe, "tool_detector", Transition.TRANSITION_CLEANUP)
+    assert state(probe, "tool_detector") == "unconfigured"
+    assert set_parameter(probe, "tool_detector", "patterns_file", "/nowhere.yaml").successful
+    assert not change(probe, "tool_detector", Transition.TRANSITION_CONFIGURE)
+    assert set_parameter(probe, "tool_detector", "patterns_file", "").successful
+    assert change(probe, "tool_detector", Transition.TRANSITION_CONFIGURE)
+    assert change(probe, "tool_detector", Transition.TRANSITION_ACTIVATE)
+    probe.publish("transcript", TranscriptMsg(utterance_id="2", text="nod"))
+    probe.wait_for(lambda: decisions[1:], what="a decision after it was configured anew")
+    assert change(probe, "tool_detector", Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    assert state(probe, "tool_detector") == "finalized"
+
+
+def test_what_cannot_be_configured_says_why_and_stays_unconfigured(start: Start, probe: Probe) -> None:
+    reports = probe.subscribe("/diagnostics", DiagnosticArray)
+    start("audio_player", parameters={"autostart": False, "sink": "gramophone"})
+
+    assert not change(probe, "audio_player", Transition.TRANSITION_CONFIGURE)
+
+    assert state(probe, "audio_player") == "unconfigured"
+    probe.wait_for(
+        lambda: [r for r in reports if "audio_player.sink is 'gramophone'" in r.status[0].message], what="the reason"
+    )
+
+
+def test_an_inactive_node_lets_go_of_its_source_and_takes_it_again(start: Start, probe: Probe, tmp_path: Path) -> None:
+    sound = tmp_path / "long.wav"
+    write_wav(sound, np.zeros(60 * SAMPLE_RATE, np.float32), SAMPLE_RATE)
+    levels = probe.subscribe("voice_activity", VoiceActivity)
+    reports = probe.subscribe("/diagnostics", DiagnosticArray)
+
+    def source() -> str:
+        values = reports[-1].status[0].values if reports else []
+        return next((value.value for value in values if value.key == "source"), "")
+
+    start("audio_capture", parameters={"source": f"wav:{sound}"})
+    probe.wait_for(lambda: source().startswith("file"), what="the file being heard")
+
+    assert change(probe, "audio_capture", Transition.TRANSITION_DEACTIVATE)
+    probe.wait_for(lambda: source() == "none", what="the file let go of")
+    assert change(probe, "audio_capture", Transition.TRANSITION_ACTIVATE)
+    probe.wait_for(lambda: source().startswith("file"), what="the file being heard again")
+    assert levels
+
+
+def test_live_parameters_count_at_once_and_the_others_say_what_to_do(start: Start, probe: Probe) -> None:
+    start("tool_detector")
+    decisions = probe.subscribe("tool_decision", ToolDecision)
+    reports = probe.subscribe("/diagnostics", DiagnosticArray)
+
+    assert set_parameter(probe, "tool_detector", "detector", "classifier").successful
+    probe.wait_for(
+        lambda: [v for r in reports for v in r.status[0].values if (v.key, v.value) == ("detector", "classifier")],
+        what="the classifier in use",
+    )
+    probe.publish("transcript", TranscriptMsg(utterance_id="1", text="look left"))
+    probe.wait_for(lambda: decisions, what="a decision")
+    assert decisions[0].detector == "classifier"
+
+    refused = set_parameter(probe, "tool_detector", "model", "other")
+    assert not refused.successful
+    assert "lifecycle set tool_detector" in refused.reason
+    wrong = set_parameter(probe, "tool_detector", "detector", "telepathy")
+    assert not wrong.successful
+    assert "one of: keywords" in wrong.reason
+    outside = set_parameter(probe, "tool_detector", "classifier_threshold", 1.5)
+    assert not outside.successful
+
+
+def test_settings_that_exclude_each_other_are_refused_and_sliders_have_their_range(start: Start, probe: Probe) -> None:
+    start("audio_capture", parameters={"source": "topic"})
+
+    refused = set_parameter(probe, "audio_capture", "silence_threshold", 0.9)
+    assert not refused.successful
+    assert "must not be above" in refused.reason
+    assert set_parameter(probe, "audio_capture", "speech_threshold", 0.9).successful
+    assert set_parameter(probe, "audio_capture", "silence_threshold", 0.85).successful
+
+    names = ["speech_threshold", "source"]
+    request = DescribeParameters.Request(names=names)
+    slider, text = probe.call("audio_capture/describe_parameters", DescribeParameters, request).descriptors
+    assert [(r.from_value, r.to_value) for r in slider.floating_point_range] == [(0.0, 1.0)]
+    assert "read when the node is configured" not in slider.description
+    assert "read when the node is configured" in text.description
