@@ -14,6 +14,7 @@ NODES = (
     "pan_tilt_sim",
     "dialogue",
     "audio_player",
+    "voice",
     "recorder",
     "assistant",
 )

@@ -12,7 +12,16 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushRosNamespace
 
-NODES = ("audio_capture", "transcriber", "tool_detector", "tool_server", "pan_tilt", "dialogue", "audio_player")
+NODES = (
+    "audio_capture",
+    "transcriber",
+    "tool_detector",
+    "tool_server",
+    "pan_tilt",
+    "dialogue",
+    "voice",
+    "audio_player",
+)
 
 #: What tools_model stands for when the dialogue's own model writes the calls.
 OWN_TEXT = "dialogue"

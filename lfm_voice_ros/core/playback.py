@@ -51,6 +51,7 @@ class Chunk:
     samples: Samples
     sample_rate: int  # Hz
     text: str = ""  # the words that begin here
+    uninterruptible: bool = False  # a person who speaks does not cut it
 
 
 class ReplySink(AudioSink, Protocol):
@@ -141,6 +142,10 @@ class _Reply:
     base: float = 0.0  # s, what the present sink had played when the reply came to it
 
     @property
+    def uninterruptible(self) -> bool:
+        return any(chunk.uninterruptible for chunk in self.chunks)
+
+    @property
     def sample_rate(self) -> int:
         return self.chunks[0].sample_rate if self.chunks else 0
 
@@ -219,9 +224,15 @@ class Player:
             self._sink.finish()
         self.tick()
 
-    def interrupt(self, utterance_id: str) -> None:
-        """Cut this reply, also when it has not begun or not come yet; an empty id cuts all that play or wait."""
-        for reply in [r for r in self._replies if utterance_id in ("", r.utterance_id)]:
+    def interrupt(self, utterance_id: str, by_person: bool = False) -> None:
+        """Cut this reply, also when it has not begun or not come yet; an empty id cuts all that play or wait.
+
+        ``by_person`` says that a person has begun to speak, which doesn't cut what is uninterruptible.
+        """
+        hit = [r for r in self._replies if utterance_id in ("", r.utterance_id)]
+        if by_person and any(reply.uninterruptible for reply in hit):
+            return
+        for reply in hit:
             if reply.begun:
                 self._sink.flush()
                 self._close(PlaybackState.INTERRUPTED)

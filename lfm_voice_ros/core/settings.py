@@ -114,6 +114,9 @@ class AudioCaptureSettings:
         "hear the person while the robot speaks; needs headphones or a microphone that cancels the robot's own echo",
         live=True,
     )
+    push_to_talk: bool = setting(
+        False, "hear the person only while the topic push_to_talk (std_msgs/Bool) says true", live=True
+    )
     reconnect_period: float = setting(
         1.0, "s between tries to open a lost device", minimum=0.1, maximum=60.0, live=True
     )
@@ -338,6 +341,21 @@ class DialogueSettings:
         5.0, "s to wait for each tool result before saying that it failed", minimum=0.1, maximum=600.0, live=True
     )
     queue: int = setting(4, "turns that may wait", minimum=1, maximum=100)
+
+
+@dataclass(frozen=True)
+class VoiceSettings:
+    """How other nodes' sentences are spoken."""
+
+    synthesizer: str = setting("piper", "what speaks", choices=("piper", "lfm2_audio"))
+    voice: str = setting("bundled", "a Piper voice (.onnx), or bundled: the voice that is installed", live=True)
+    answer_timeout: float = setting(
+        10.0, "s to wait for an answer where a goal names no time-out", minimum=0.5, maximum=600.0, live=True
+    )
+    polite: float = setting(
+        10.0, "s to wait at most until nobody speaks, before something is said", minimum=0.0, maximum=60.0, live=True
+    )
+    queue: int = setting(8, "goals that may wait", minimum=1, maximum=100)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class SpokenEngine:
         if self._synthesizer is None:
             return
         try:
-            for words, piece in self._speak(self._synthesizer, reply.text):
+            for words, piece in pieces(self._synthesizer, reply.text):
                 if out.canceled():
                     return
                 out.say(words, piece)
@@ -64,15 +64,19 @@ class SpokenEngine:
     def close(self) -> None:
         """There are no threads."""
 
-    @staticmethod
-    def _speak(synthesizer: Synthesizer, text: str) -> Iterator[tuple[str, Samples]]:
-        size = round(_CHUNK * synthesizer.sample_rate)
-        for sentence in sentences(text):
-            words = sentence
-            for piece in synthesizer.synthesize(sentence):
-                for start in range(0, piece.size, size):
-                    yield words, piece[start : start + size]
-                    words = ""
+
+def pieces(synthesizer: Synthesizer, text: str) -> Iterator[tuple[str, Samples]]:
+    """Give a text's sound in pieces of a quarter of a second at most, each with the words that begin in it.
+
+    Sentence by sentence, as each is made. Raises ResourceError when the synthesizer fails.
+    """
+    size = round(_CHUNK * synthesizer.sample_rate)
+    for sentence in sentences(text):
+        words = sentence
+        for sound in synthesizer.synthesize(sentence):
+            for start in range(0, sound.size, size):
+                yield words, sound[start : start + size]
+                words = ""
 
 
 class SilentEngine:

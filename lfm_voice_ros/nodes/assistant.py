@@ -20,6 +20,7 @@ from lfm_voice_ros.nodes.runtime import ARGUMENTS_UNUSABLE, run
 from lfm_voice_ros.nodes.tool_detector import ToolDetector
 from lfm_voice_ros.nodes.tool_server import ToolServer
 from lfm_voice_ros.nodes.transcriber import TranscriberNode
+from lfm_voice_ros.nodes.voice import Voice
 
 
 def main() -> int:
@@ -49,6 +50,7 @@ def main() -> int:
         PanTilt,
         Dialogue,
         AudioPlayer,
+        Voice,
         Recorder,
     ]
     if arguments.head == "sim":

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool
 
 from lfm_voice_ros.backends.resampling import StreamResampler
 from lfm_voice_ros.core.endpointing import Endpointer, Event, Listener, SpeechEnded, SpeechStarted, UtteranceIds
@@ -72,7 +74,11 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._activities = self.create_publisher(VoiceActivity, "voice_activity", qos.STATE)
         self._utterances = self.create_publisher(UtteranceMsg, "utterance", qos.EVENT)
         self._interrupts = self.create_publisher(Interrupt, "interrupt", qos.EVENT)
+        self._listening = True
+        self._pressed = False
         self.listen(Playback, "playback", self._on_playback, qos.EVENT)
+        self.listen(Bool, "push_to_talk", self._on_push_to_talk, qos.EVENT)
+        self.create_service(SetBool, "listen", self._on_listen)
         self._hearing = self.add_worker("hearing", self._hear, _BACKLOG)
         self._device = self.add_worker("device", self._tend, 1)
         self.every(_TEND_PERIOD, self._on_tend)
@@ -120,6 +126,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         now = time.monotonic()
         source = self._source
         self.health.value("source", source.description if source else "none")
+        self.health.value("listening", self._ears())
         self.health.value("level dBFS", f"{self._activity.level_dbfs:.1f}")
         self.health.value("seconds since sound", f"{now - self._delivered_at:.1f}")
         self.health.value("seconds since speech", f"{now - self._spoken_at:.1f}")
@@ -128,6 +135,13 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             for kind, count in self._external.dropped.copy().items():
                 self.health.value(f"external sound dropped: {kind}", count)
         super().publish_diagnostics()
+
+    def _ears(self) -> str:
+        if not self._listening:
+            return "no: the service listen has said so"
+        if self.settings.push_to_talk and not self._pressed:
+            return "no: push_to_talk is not pressed"
+        return "yes" if self._hears(time.monotonic()) else "no: the robot speaks"
 
     def _source_maker(self, text: str) -> Callable[[], _Source]:
         kind, _, target = text.partition(":")
@@ -202,9 +216,13 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         now = time.monotonic()
         self._delivered_at = now
         self._dry = False
-        if not self.settings.barge_in and self._robot.audible(now):
+        if not self._hears(now):
             samples = np.zeros_like(samples)
         self._hearing.put((samples, at))
+
+    def _hears(self, now: float) -> bool:
+        wanted = self._listening and (self._pressed or not self.settings.push_to_talk)
+        return wanted and (self.settings.barge_in or not self._robot.audible(now))
 
     def _hear(self, sound: tuple[Samples, float] | Callable[[], None] | None) -> None:
         if callable(sound):
@@ -247,7 +265,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         reply = self._robot.playing(time.monotonic())
         if self.settings.barge_in and reply and reply != self._interrupted:
             self._interrupted = reply
-            self._interrupts.publish(Interrupt(header=self.header(at), utterance_id=reply, reason="barge-in"))
+            self._interrupts.publish(Interrupt(header=self.header(at), utterance_id=reply, reason=Interrupt.BARGE_IN))
 
     def _publish_activity(self, utterance_id: str | None = None, at: float | None = None) -> None:
         """Publish a new state that began ``at`` (s), or repeat the present one."""
@@ -274,6 +292,20 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             samples = samples_to_field(np.concatenate(self._chunk))
             self._chunk = []
             self._audio.publish(Audio(header=self.header(self._chunk_at), sample_rate=SAMPLE_RATE, samples=samples))
+
+    def _on_listen(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._listening = bool(request.data)
+        if not self._listening and self.active:
+            self._hearing.put(None)  # what was being said is ended
+        response.success, response.message = True, "listening" if self._listening else "deaf until told to listen again"
+        self.get_logger().info(response.message)
+        return response
+
+    def _on_push_to_talk(self, msg: Bool) -> None:
+        released = self._pressed and not msg.data
+        self._pressed = msg.data
+        if released and self.settings.push_to_talk:
+            self._hearing.put(None)  # the end of the utterance is known: no silence need be waited for
 
     def _on_playback(self, msg: Playback) -> None:
         self._robot.update(msg.utterance_id, msg.state, time.monotonic())

@@ -85,7 +85,7 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         self._playing.put(lambda: self._take(msg))
 
     def _on_interrupt(self, msg: Interrupt) -> None:
-        self._playing.put(lambda: self._player.interrupt(msg.utterance_id))
+        self._playing.put(lambda: self._player.interrupt(msg.utterance_id, by_person=msg.reason == Interrupt.BARGE_IN))
 
     def _on_tick(self) -> None:
         if self._player.busy and self._playing.waiting() == 0:
@@ -113,7 +113,8 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
             else:
                 self.well("chunk")
         # A chunk without usable sound still counts in the sequence, and may be the last.
-        self._player.add(Chunk(msg.utterance_id, msg.sequence, msg.last, samples, msg.sample_rate, msg.text))
+        chunk = Chunk(msg.utterance_id, msg.sequence, msg.last, samples, msg.sample_rate, msg.text, msg.uninterruptible)
+        self._player.add(chunk)
 
     def _check(self) -> None:
         try:

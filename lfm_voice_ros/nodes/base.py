@@ -52,6 +52,7 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
             raise ConfigurationError(f"{name} has a parameter without a value; for an empty list give ['']") from exc
         self.health = Health()
         self.active = False
+        self.ending = False
         self._configured = False
         self._failure: VoiceError | None = None  # of the last transition
         self._workers: list[Worker[Any]] = []
@@ -144,6 +145,7 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
 
     def end(self) -> None:
         """Begin nothing more; :meth:`close` follows."""
+        self.ending = True
         for worker in self._workers:
             worker.end()
 

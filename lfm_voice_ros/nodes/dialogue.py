@@ -12,6 +12,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 
 from lfm_voice_ros.assembly import load_lfm2_audio, load_lite
+from lfm_voice_ros.core.asking import Asked
 from lfm_voice_ros.core.errors import AudioError, VoiceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.ports import DialogueEngine
@@ -21,7 +22,16 @@ from lfm_voice_ros.core.turns import Turn, TurnBook
 from lfm_voice_ros.core.types import Question, Reply, Samples, ToolSpec, Transcript
 from lfm_voice_ros.core.types import ToolDecision as Decision
 from lfm_voice_ros.dialogue.spoken import SilentEngine
-from lfm_voice_ros.msg import Interrupt, Playback, SpeechAudio, ToolDecision, ToolResult, TurnMetrics, Utterance
+from lfm_voice_ros.msg import (
+    Asking,
+    Interrupt,
+    Playback,
+    SpeechAudio,
+    ToolDecision,
+    ToolResult,
+    TurnMetrics,
+    Utterance,
+)
 from lfm_voice_ros.msg import Reply as ReplyMsg
 from lfm_voice_ros.msg import Transcript as TranscriptMsg
 from lfm_voice_ros.nodes import qos
@@ -72,6 +82,8 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self.listen(TranscriptMsg, "transcript", self._on_transcript, qos.EVENT)
         self.listen(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
         self.listen(ToolResult, "tool_result", self._on_result, qos.EVENT)
+        self._asked = Asked()
+        self.listen(Asking, "asking", lambda msg: self._asked.update(msg.open, to_seconds(msg.header.stamp)), qos.STATE)
         self.listen(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
         self.listen(Playback, "playback", self._on_playback, qos.EVENT)
         self.create_service(ReloadAdapter, "reload_adapter", self._on_reload, callback_group=ReentrantCallbackGroup())
@@ -177,7 +189,9 @@ class Dialogue(VoiceNode[DialogueSettings]):
             # No player reports: the person can't have heard it, but for the talk it counts as said.
             self._close(turn, *(("", 0.0) if turn.interrupted else (turn.reply, None)))
         for turn in self._book.ready(self.now()):
-            if self._jobs.put(partial(self._answer, turn)):
+            if not turn.calls and not turn.problem and self._asked.covers(turn.speech_end):
+                self._leave_to_asker(turn)
+            elif self._jobs.put(partial(self._answer, turn)):
                 self.well("queue")
             else:
                 self.trouble("queue", "turns come faster than they are answered; some were not answered")
@@ -186,6 +200,13 @@ class Dialogue(VoiceNode[DialogueSettings]):
                     ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, text=too_much, source="error")
                 )
                 self._close(turn, "", 0.0)
+
+    def _leave_to_asker(self, turn: Turn) -> None:
+        """The turn was the answer to a question of another node, which is waiting for it."""
+        self._replies.publish(ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, source="ask"))
+        self._jobs.put(partial(self._forget, turn.utterance_id))
+        self._book.close(turn.utterance_id)
+        self._publish_metrics(turn)
 
     def _close(self, turn: Turn, words: str, seconds: float | None) -> None:
         """The reply was heard: so many ``seconds`` of it, or all (None), with these ``words``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from lfm_voice_ros.assembly import load_detector, load_patterns
+from lfm_voice_ros.core.asking import Asked
 from lfm_voice_ros.core.errors import ConfigurationError, VoiceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.ports import Detector
@@ -13,15 +14,17 @@ from lfm_voice_ros.core.settings import OWN_TEXT, ToolDetectorSettings
 from lfm_voice_ros.core.types import ToolDecision
 from lfm_voice_ros.detectors.keywords import KeywordDetector
 from lfm_voice_ros.detectors.own_text import OwnText
+from lfm_voice_ros.msg import Asking, Transcript
 from lfm_voice_ros.msg import ToolDecision as ToolDecisionMsg
-from lfm_voice_ros.msg import Transcript
 from lfm_voice_ros.nodes import qos
-from lfm_voice_ros.nodes.base import VoiceNode
+from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
 from lfm_voice_ros.nodes.conversions import call_from_msg, decision_to_msg
 from lfm_voice_ros.nodes.runtime import run
 from lfm_voice_ros.tools.registry import Registry
 
 _OWN_TEXT_STYLES = ("output_parsing", "special_tokens", "lora")
+#: The tool that is heard also while an answer is due.
+STOP = "stop"
 _CHECK_PERIOD = 0.05  # s between looks for own text that doesn't come
 
 
@@ -39,6 +42,8 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         self._transcripts = self.add_worker("detector", self._decide, self.settings.queue)
         self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
         self.listen(Transcript, "transcript", self._on_transcript, qos.EVENT)
+        self._asked = Asked()
+        self.listen(Asking, "asking", lambda msg: self._asked.update(msg.open, to_seconds(msg.header.stamp)), qos.STATE)
         self.listen(ToolDecisionMsg, "own_calls", self._on_own_calls, qos.EVENT)
         self.every(_CHECK_PERIOD, self._decide_by_own_text)
 
@@ -102,7 +107,10 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
                 self._publish(ToolDecision(calls, self.settings.detector), transcript)
 
     def _on_transcript(self, msg: Transcript) -> None:
-        if self._by_own_text and msg.text:
+        if msg.text and self._asked.covers(to_seconds(msg.speech_end)):
+            stops = tuple(call for call in self._keywords.detect(msg.text).calls if call.name == STOP)
+            self._publish(ToolDecision(stops, "ask"), msg)
+        elif self._by_own_text and msg.text:
             self._own.ask(msg.utterance_id, msg, self.now())
             self._decide_by_own_text()
         else:

@@ -17,6 +17,8 @@ from typing import Any, Self, TypeVar
 
 import rclpy
 from ament_index_python.packages import get_package_prefix
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
@@ -134,6 +136,29 @@ class NodeProcess:
             self._news.notify_all()
 
 
+class Goal:
+    """A goal that a Probe has sent; methods are called from the test's thread."""
+
+    def __init__(self, probe: Probe, handle: Any, result: Any) -> None:
+        self._probe = probe
+        self._handle = handle
+        self._result = result
+
+    def result(self, timeout: float = 20.0) -> Any:
+        """Give its result. Fails when there is none in time."""
+        self._probe.wait_for(self._result.done, timeout, "the goal's result")
+        return self._result.result().result
+
+    def status(self, timeout: float = 20.0) -> str:
+        """Give how it ended: succeeded, canceled or aborted."""
+        self.result(timeout)
+        return {4: "succeeded", 5: "canceled", 6: "aborted"}[self._result.result().status]  # action_msgs/GoalStatus
+
+    def cancel(self) -> None:
+        """Ask for its end."""
+        self._handle.cancel_goal_async()
+
+
 class Probe:
     """A node in the test's process, spun in a thread of its own. Methods are called from the test's thread."""
 
@@ -180,6 +205,21 @@ class Probe:
         assert value, f"{what} has not happened within {timeout} s"
         return value
 
+    def wait_for_value(self, node: str, key: str, value: str, timeout: float = 20.0) -> None:
+        """Wait until a node's diagnostics have this value."""
+        reports = self.subscribe("/diagnostics", DiagnosticArray)
+        self.wait_for(
+            lambda: any(
+                (pair.key, pair.value) == (key, value)
+                for report in reports
+                for status in report.status
+                if status.name.rpartition("/")[2] == node
+                for pair in status.values
+            ),
+            timeout,
+            f"{key} of {node} being {value}",
+        )
+
     def publish(
         self, topic: str, message: Any, profile: QoSProfile = RELIABLE, receivers: int = 1, timeout: float = 20.0
     ) -> None:
@@ -203,6 +243,24 @@ class Probe:
         future.add_done_callback(lambda _future: self._tell())
         self.wait_for(future.done, timeout, f"the response of {service}")
         return future.result()
+
+    def send_goal(
+        self, action: str, action_type: type, goal: Any, feedback: list[Any] | None = None, timeout: float = 20.0
+    ) -> Goal:
+        """Send a goal, which must be accepted in time; its feedback is added to a list as it comes."""
+        key = (action, action_type)
+        if key not in self._clients:
+            self._clients[key] = ActionClient(self._node, action_type, action)
+        client = self._clients[key]
+        assert client.wait_for_server(timeout), f"the action {action} is not there after {timeout} s"
+        take = None if feedback is None else lambda message: feedback.append(message.feedback)
+        future = client.send_goal_async(goal, feedback_callback=take)
+        future.add_done_callback(lambda _future: self._tell())
+        self.wait_for(future.done, timeout, f"an answer of {action}")
+        assert future.result().accepted, f"{action} has refused the goal"
+        result = future.result().get_result_async()
+        result.add_done_callback(lambda _future: self._tell())
+        return Goal(self, future.result(), result)
 
     def close(self) -> None:
         """End the thread and the node."""

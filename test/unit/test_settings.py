@@ -21,6 +21,7 @@ ALL = {
     "pan_tilt": settings.PanTiltSettings,
     "pan_tilt_sim": settings.PanTiltSimSettings,
     "dialogue": settings.DialogueSettings,
+    "voice": settings.VoiceSettings,
     "audio_player": settings.AudioPlayerSettings,
     "recorder": settings.RecorderSettings,
 }

@@ -1,0 +1,363 @@
+"""voice: lets other nodes say something, and ask the person."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
+
+from lfm_voice_ros.action import Ask, Say
+from lfm_voice_ros.backends import load_synthesizer
+from lfm_voice_ros.core.asking import Asked, which_answer
+from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.core.ports import Synthesizer
+from lfm_voice_ros.core.settings import VoiceSettings
+from lfm_voice_ros.core.speakable import speakable
+from lfm_voice_ros.dialogue.spoken import pieces
+from lfm_voice_ros.msg import Asking, Interrupt, Playback, SpeechAudio, Transcript, VoiceActivity
+from lfm_voice_ros.nodes import qos
+from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
+from lfm_voice_ros.nodes.conversions import samples_to_field
+from lfm_voice_ros.nodes.runtime import run
+
+_CHECK_PERIOD = 0.1  # s between looks for questions that waited too long
+_PLAYER_GRACE = 6.0  # s without a word of the player after which a sentence counts as unheard; it gives up after 5
+_RECOGNITION = 15.0  # s that the words of an answer may take after it was spoken
+_VOICES = 3  # that are kept
+
+
+@dataclass
+class _Speech:
+    """One goal's sentences, and what has become of them."""
+
+    text: str
+    voice: str
+    urgent: bool = False
+    interruptible: bool = True
+    feedback: Callable[[float, str], None] = lambda seconds, words: None
+    id: str = field(default_factory=lambda: f"say-{uuid4().hex[:12]}")
+    state: int | None = None  # of Say.Result, once it is over
+    heard_seconds: float = 0.0
+    heard_text: str = ""
+    message: str = ""
+    canceled: bool = False
+    reported: float = 0.0  # s, monotonic: when the player said something of it
+    over: threading.Event = field(default_factory=threading.Event)
+    future: Future | None = None
+
+    def end(self, state: int, message: str = "") -> None:
+        """It is over; the first reason counts."""
+        if self.state is None:
+            self.state, self.message = state, message
+            self.over.set()
+            if self.future is not None and not self.future.done():
+                self.future.set_result(None)
+
+
+@dataclass
+class _Question:
+    """One goal's question while its answer is awaited."""
+
+    answers: list[str]
+    until: float  # s, ROS time
+    future: Future
+    result: Ask.Result = field(default_factory=lambda: Ask.Result(answer=-1))
+    since: float = 0.0  # s, ROS time: from here on an utterance is an answer
+
+
+class Voice(VoiceNode[VoiceSettings]):
+    """Actions ``say`` and ``ask``; their sound goes to the audio player, which plays one thing after the other.
+
+    The worker ``saying`` has one goal at a time at the player, so that an urgent one cuts no more than what is heard.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("voice", VoiceSettings)
+        self._voices: dict[str, Synthesizer] = {}
+        self._speaking_person = False
+        self._spoken_at = 0.0  # s, ROS time: when the person was last known to speak
+        self._present: _Speech | None = None
+        self._question: _Question | None = None
+        self._asked = Asked()
+        self._saying = self.add_worker("saying", self._say, self.settings.queue)
+        self._sound = self.create_publisher(SpeechAudio, "audio/output", qos.AUDIO)
+        self._interrupts = self.create_publisher(Interrupt, "interrupt", qos.EVENT)
+        self._asking = self.create_publisher(Asking, "asking", qos.STATE)
+        self.listen(Playback, "playback", self._on_playback, qos.EVENT)
+        self.listen(VoiceActivity, "voice_activity", self._on_activity, qos.STATE)
+        self.listen(Transcript, "transcript", self._on_transcript, qos.EVENT)
+        self.every(_CHECK_PERIOD, self._on_check)
+        group = ReentrantCallbackGroup()  # a goal that is being executed must not keep others out
+        options: dict[str, Any] = {"callback_group": group, "cancel_callback": lambda _goal: CancelResponse.ACCEPT}
+        self._servers = [
+            ActionServer(self, Say, "say", self._execute_say, goal_callback=self._on_goal, **options),
+            ActionServer(self, Ask, "ask", self._execute_ask, goal_callback=self._on_goal, **options),
+        ]
+
+    def configure(self) -> None:
+        """Begin to load the voice, so that the first sentence need not wait for it."""
+        self._saying.put(None)
+
+    def deactivate(self) -> None:
+        """Fall silent; goals end as failed."""
+        for speech in [*self._saying.clear(), self._present]:
+            if speech is not None:
+                self._cut(speech, Say.Result.FAILED, "the node voice was deactivated")
+        if self._question is not None:
+            self._answer(Ask.Result.FAILED, message="the node voice was deactivated")
+
+    def cleanup(self) -> None:
+        """Free the voices."""
+        self._voices = {}
+
+    def changed(self) -> None:
+        """Load another voice before it is needed."""
+        self._saying.put(None)
+
+    def close(self) -> bool:
+        """End the goals, the worker and the action servers."""
+        self.deactivate()
+        ended = super().close()
+        for server in self._servers:
+            server.destroy()
+        return ended
+
+    # Goals.
+
+    def _on_goal(self, _goal: object) -> GoalResponse:
+        return GoalResponse.ACCEPT if self.active else GoalResponse.REJECT
+
+    async def _execute_say(self, handle: ServerGoalHandle) -> Say.Result:
+        goal = handle.request
+
+        def feedback(seconds: float, words: str) -> None:
+            handle.publish_feedback(Say.Feedback(heard_seconds=seconds, heard_text=words))
+
+        speech = _Speech(goal.text, goal.voice, goal.priority == Say.Goal.URGENT, goal.interruptible, feedback)
+        await self._hand_over(speech, handle)
+        self._conclude(handle, speech.canceled, speech.state == Say.Result.FAILED)
+        return Say.Result(
+            state=int(speech.state or 0),
+            heard_text=speech.heard_text,
+            heard_seconds=speech.heard_seconds,
+            message=speech.message,
+        )
+
+    async def _execute_ask(self, handle: ServerGoalHandle) -> Ask.Result:
+        goal = handle.request
+        if self._question is not None:
+            result = Ask.Result(
+                state=Ask.Result.FAILED, answer=-1, message="another question is being asked; wait for it"
+            )
+            self._conclude(handle, canceled=False, failed=True)
+            return result
+        timeout = goal.timeout if goal.timeout > 0 else self.settings.answer_timeout
+        question = self._question = _Question(list(goal.answers), float("inf"), Future(executor=self.executor))
+        handle.publish_feedback(Ask.Feedback(listening=False))
+        speech = _Speech(goal.question, "")
+        await self._hand_over(speech, handle)
+        if speech.state == Say.Result.FAILED or speech.canceled:
+            self._answer(Ask.Result.FAILED, message=speech.message or "canceled")
+        elif not question.future.done():
+            handle.publish_feedback(Ask.Feedback(listening=True))
+            question.since = self.now()
+            question.until = question.since + timeout
+            self._asked.update(True, question.since)
+            self._asking.publish(Asking(header=self.header(question.since), open=True))
+            watch = self.create_timer(_CHECK_PERIOD, lambda: self._cancel_question(handle))
+            await question.future
+            self.destroy_timer(watch)
+        result = question.result
+        self._conclude(handle, handle.is_cancel_requested, result.state == Ask.Result.FAILED)
+        return result
+
+    async def _hand_over(self, speech: _Speech, handle: ServerGoalHandle) -> None:
+        """Have it said; returns when it is over."""
+        speech.future = Future(executor=self.executor)
+        if not speakable(speech.text):
+            speech.end(Say.Result.FAILED, "there are no words in the text")
+        elif not self._queue(speech):
+            speech.end(Say.Result.FAILED, f"{self.settings.queue} sentences wait already; try again later")
+        watch = self.create_timer(_CHECK_PERIOD, lambda: self._cancel(speech, handle))
+        await speech.future
+        self.destroy_timer(watch)
+
+    def _queue(self, speech: _Speech) -> bool:
+        if not speech.urgent:
+            return self._saying.put(speech)
+        waiting = self._saying.clear()
+        done = self._saying.put(speech)
+        for other in waiting:
+            self._saying.put(other)
+        # What the assistant says is cut as well: an empty id cuts all that plays.
+        self._interrupts.publish(Interrupt(header=self.header(), reason="urgent"))
+        if (present := self._present) is not None:
+            self._cut(present, Say.Result.INTERRUPTED, "something urgent came first")
+        return done
+
+    def _cancel(self, speech: _Speech, handle: ServerGoalHandle) -> None:
+        if handle.is_cancel_requested and speech.state is None:
+            speech.canceled = True
+            self._cut(speech, Say.Result.INTERRUPTED, "canceled")
+
+    def _cancel_question(self, handle: ServerGoalHandle) -> None:
+        if handle.is_cancel_requested and self._question is not None:
+            self._answer(Ask.Result.FAILED, message="canceled")
+
+    def _cut(self, speech: _Speech, state: int, message: str) -> None:
+        self._interrupts.publish(Interrupt(header=self.header(), utterance_id=speech.id, reason=message))
+        speech.end(state, message)
+
+    def _conclude(self, handle: ServerGoalHandle, canceled: bool, failed: bool) -> None:
+        if canceled and handle.is_cancel_requested:
+            handle.canceled()
+        elif failed:
+            handle.abort()
+        else:
+            handle.succeed()
+
+    # The person.
+
+    def _on_activity(self, msg: VoiceActivity) -> None:
+        self._speaking_person = msg.speaking
+        if msg.speaking:
+            self._spoken_at = self.now()
+
+    def _on_transcript(self, msg: Transcript) -> None:
+        question = self._question
+        end = to_seconds(msg.speech_end)
+        if question is None or not msg.text or not self._asked.covers(end):
+            return
+        answer = which_answer(msg.text, question.answers)
+        expected = answer >= 0 or not question.answers
+        state = Ask.Result.ANSWERED if expected else Ask.Result.UNEXPECTED
+        self._answer(state, msg.text, answer, msg.confidence, end)
+
+    def _on_check(self) -> None:
+        question = self._question
+        if question is None or self.now() < question.until or self._speaking_person:
+            return
+        # Who has just spoken is being understood.
+        if self._spoken_at < question.since or self.now() - self._spoken_at > _RECOGNITION:
+            self._answer(Ask.Result.TIMED_OUT, message="nobody has answered")
+
+    def _answer(
+        self,
+        state: int,
+        transcript: str = "",
+        answer: int = -1,
+        confidence: float = 0.0,
+        at: float = 0.0,
+        message: str = "",
+    ) -> None:
+        question, self._question = self._question, None
+        if question is None:
+            return
+        if self._asked.waiting:
+            at = at or self.now()
+            self._asked.update(False, at)
+            self._asking.publish(Asking(header=self.header(at), open=False))
+        question.result = Ask.Result(
+            state=state, transcript=transcript, answer=answer, confidence=confidence, message=message
+        )
+        question.future.set_result(None)
+
+    def _on_playback(self, msg: Playback) -> None:
+        speech = self._present
+        if speech is None or msg.utterance_id != speech.id:
+            return
+        speech.reported = time.monotonic()
+        speech.heard_seconds, speech.heard_text = float(msg.heard_seconds), msg.heard_text
+        speech.feedback(speech.heard_seconds, speech.heard_text)
+        if msg.state == Playback.FINISHED:
+            speech.end(Say.Result.FINISHED)
+        elif msg.state == Playback.INTERRUPTED:
+            speech.end(Say.Result.INTERRUPTED, "the person has begun to speak")
+
+    # What follows runs in the worker.
+
+    def _say(self, speech: _Speech | None) -> None:
+        if speech is None:
+            with suppress(ResourceError):  # the diagnostics have it
+                self._synthesizer("")
+            return
+        if speech.state is not None:
+            return  # canceled while it waited
+        self._present = speech
+        try:
+            if not speech.urgent:
+                self._wait_for_silence(speech)
+            seconds = self._publish(speech)
+            speech.reported = time.monotonic()
+            while not speech.over.wait(_CHECK_PERIOD):
+                if self.ending or time.monotonic() - speech.reported > _PLAYER_GRACE + seconds:
+                    unheard = "nothing has played it; is audio_player running and active?"
+                    speech.end(Say.Result.FAILED, unheard)
+        except ResourceError as exc:  # the diagnostics have it
+            speech.end(Say.Result.FAILED, str(exc))
+        except Exception as exc:  # whatever a voice does wrong, its goal has an end
+            speech.end(Say.Result.FAILED, f"{type(exc).__name__}: {exc}")
+            raise
+        finally:
+            self._present = None
+
+    def _wait_for_silence(self, speech: _Speech) -> None:
+        deadline = time.monotonic() + self.settings.polite
+        while self._speaking_person and time.monotonic() < deadline and not self.ending:
+            if speech.over.wait(_CHECK_PERIOD):
+                return
+
+    def _publish(self, speech: _Speech) -> float:
+        """Publish its sound as it is made; give its length (s)."""
+        synthesizer = self._synthesizer(speech.voice)
+        rate = synthesizer.sample_rate
+        sequence, total = 0, 0
+        for words, piece in pieces(synthesizer, speech.text):
+            if speech.state is not None:
+                return total / rate
+            self._sound.publish(
+                SpeechAudio(
+                    header=self.header(),
+                    utterance_id=speech.id,
+                    sequence=sequence,
+                    sample_rate=rate,
+                    samples=samples_to_field(piece),
+                    text=words,
+                    uninterruptible=not speech.interruptible,
+                )
+            )
+            sequence += 1
+            total += piece.size
+        self._sound.publish(
+            SpeechAudio(header=self.header(), utterance_id=speech.id, sequence=sequence, sample_rate=rate, last=True)
+        )
+        return total / rate
+
+    def _synthesizer(self, voice: str) -> Synthesizer:
+        voice = voice or self.settings.voice
+        if voice not in self._voices:
+            try:
+                made = load_synthesizer(self.settings.synthesizer, voice)
+            except ResourceError as exc:
+                self.trouble("voice", f"what other nodes have to say is not spoken: {exc}")
+                raise
+            while len(self._voices) >= _VOICES:
+                self._voices.pop(next(iter(self._voices)))
+            self._voices[voice] = made
+        self.well("voice")
+        self.health.value("voice", self._voices[voice].name)
+        return self._voices[voice]
+
+
+def main() -> int:
+    """Run the node."""
+    return run([Voice])
