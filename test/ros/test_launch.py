@@ -30,6 +30,7 @@ ARGUMENTS = [
     "audio_source",
     "audio_sink",
     "head",
+    "head_file",
     "record",
     "namespace",
     "params_file",

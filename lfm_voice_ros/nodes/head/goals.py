@@ -46,7 +46,7 @@ class Goals:
         told: Callable[[str], None],
         verdict: Callable[[Any], str],
     ) -> None:
-        # The names inside an action aren't remapped by its own name before Lyrical; so it is done here.
+        # Remapping goes by the names of topics and services, and those inside an action are other names.
         self.name: str = node.resolve_topic_name(name)
         self._node = node
         self._asked = name
