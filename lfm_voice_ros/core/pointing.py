@@ -1,7 +1,7 @@
 """Where a head must turn to look at a point, and where it looks.
 
-Frames follow REP-103: x forward, y to the left, z up; pan is positive to the left, tilt positive down. Lengths are in m,
-angles in rad. A head at zero looks along its x axis.
+Frames follow REP-103: x forward, y to the left, z up; pan is positive to the left, tilt positive down. Lengths are in
+m, angles in rad. A head at zero looks along its x axis.
 """
 
 from __future__ import annotations

@@ -244,4 +244,3 @@ def _direction(frame: _Matrix, axis: Vector) -> _Matrix:
 def _vector(values: _Matrix) -> Vector:
     x, y, z = (float(value) for value in values)
     return x, y, z
-

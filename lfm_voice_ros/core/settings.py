@@ -220,9 +220,9 @@ class PanTiltSettings:
     )
     output: str = setting(
         "joint_trajectory",
-        "how the head is moved: joint_trajectory (topic of a joint_trajectory_controller), follow_joint_trajectory (its "
-        "action), position (topic of a forward_command_controller), point_head (action of a head controller that takes "
-        "points), or ptz (action of a PTZ driver)",
+        "how the head is moved: joint_trajectory (topic of a joint_trajectory_controller), follow_joint_trajectory "
+        "(its action), position (topic of a forward_command_controller), point_head (action of a head controller that "
+        "takes points), or ptz (action of a PTZ driver)",
         choices=HEAD_OUTPUTS,
     )
     position_rate: float = setting(50.0, "position: Hz of the commands", minimum=1.0, maximum=1000.0)

@@ -46,8 +46,8 @@ class PanTilt(VoiceNode[PanTiltSettings]):
             self.geometry = geometry_of(self.settings)
         if described and self.settings.output == "point_head" and self.geometry is None:
             raise ConfigurationError(
-                "pan_tilt.output is point_head and head_frame is empty; name the link that carries the pan joint, or set "
-                "joints_from to robot_description"
+                "pan_tilt.output is point_head and head_frame is empty; name the link that carries the pan joint, or "
+                "set joints_from to robot_description"
             )
         #: Counts the motions.
         self.motions = 0
@@ -64,8 +64,8 @@ class PanTilt(VoiceNode[PanTiltSettings]):
         if not described:
             topic = self.create_subscription(String, "robot_description", self._on_description, qos.STATE).topic_name
             self._undescribed = (
-                f"nothing has come on {topic}; start robot_state_publisher, remap robot_description, or set joints_from "
-                "to parameters"
+                f"nothing has come on {topic}; start robot_state_publisher, remap robot_description, or set "
+                "joints_from to parameters"
             )
         self.create_service(MoveHead, "head/move", self._on_move)
         self._server = self._point_head_server()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -26,7 +28,9 @@ from lfm_voice_ros.nodes.head.frames import Frames
 from lfm_voice_ros.srv import MoveHead
 
 control = pytest.importorskip("control_msgs.action", reason="control_msgs comes with a ROS distribution")
-ptz = pytest.importorskip("ptz_action_server_msgs.action", reason="ptz_action_server_msgs comes with a ROS distribution")
+ptz = pytest.importorskip(
+    "ptz_action_server_msgs.action", reason="ptz_action_server_msgs comes with a ROS distribution"
+)
 
 Start = Callable[..., NodeProcess]
 NAMES = ("head_pan_joint", "head_tilt_joint")
@@ -49,9 +53,7 @@ class Robot:
         self.held: Pair | None = None  # where positions have put it
         self.states: list[HeadState] = probe.subscribe(f"{namespace}/head/state", HeadState)
         self.diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
-        self._joint_states = self.node.create_publisher(
-            JointState, f"{namespace}/joint_states", qos.JOINT_STATES_OUT
-        )
+        self._joint_states = self.node.create_publisher(JointState, f"{namespace}/joint_states", qos.JOINT_STATES_OUT)
         self.node.create_timer(0.02, self._publish)
 
     def position(self) -> Pair:
@@ -265,7 +267,7 @@ def test_positions_move_the_head_and_the_head_can_be_pointed(start: Start, probe
 
     robot.wait_until_it_moves("absolute", 0.4, 0.1)
     robot.wait_until_at(0.4, 0.1)
-    steps = [abs(b.data[0] - a.data[0]) for a, b in zip(commands, commands[1:], strict=False)]
+    steps = [abs(b.data[0] - a.data[0]) for a, b in itertools.pairwise(commands)]
     assert len(commands) > 10
     assert max(steps) < 1.5 * 0.2  # rad/s, and a command late by 0.2 s
 
@@ -369,8 +371,6 @@ def test_a_controller_that_takes_points_gets_one_in_the_heads_frame(start: Start
 @pytest.fixture
 def without_control_msgs(tmp_path: Path) -> dict[str, str]:
     """An environment in which control_msgs can't be imported."""
-    import os
-
     (tmp_path / "control_msgs").mkdir()
     (tmp_path / "control_msgs" / "__init__.py").write_text("raise ImportError('not installed')\n")
     return {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "ROS_DISTRO": "jazzy"}
@@ -418,9 +418,7 @@ def tf2_ros(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, TransformStam
             return known[source]
 
     module = types.ModuleType("tf2_ros")
-    vars(module).update(
-        Buffer=Buffer, TransformListener=lambda _buffer, _node: None, TransformException=TransformError
-    )
+    vars(module).update(Buffer=Buffer, TransformListener=lambda _buffer, _node: None, TransformException=TransformError)
     monkeypatch.setitem(sys.modules, "tf2_ros", module)
     return known
 

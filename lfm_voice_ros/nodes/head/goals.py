@@ -33,9 +33,9 @@ class _Goal:
 class Goals:
     """A client of an action with at most one goal that counts: the newest.
 
-    A newer goal replaces the one before, which is canceled when the new one was accepted, for servers that don't do that
-    themselves. What the server says about the newest goal is given to ``told``: an empty text when it accepts it, and a
-    sentence when it refuses or aborts it. ``verdict`` makes the sentence of a result, empty for success.
+    A newer goal replaces the one before, which is canceled when the new one was accepted, for servers that don't do
+    that themselves. What the server says about the newest goal is given to ``told``: an empty text when it accepts it,
+    and a sentence when it refuses or aborts it. ``verdict`` makes the sentence of a result, empty for success.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Goals:
         return f"no controller offers the action {self.name}; start it, or remap {self._asked} to its action"
 
     def send(self, goal: Any, *, cancel: bool = False) -> None:
-        """Send a goal in the place of the one before; with ``cancel`` that is canceled without waiting for an answer."""
+        """Send a goal in the place of the one before; with ``cancel`` that one is canceled before there is an answer."""
         before, self._newest = self._newest, None
         if self._client.server_is_ready():
             newest = _Goal(UUID(uuid=list(uuid.uuid4().bytes)), self._now())

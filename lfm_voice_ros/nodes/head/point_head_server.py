@@ -202,7 +202,8 @@ class PointHeadServer:
     def _geometry(self) -> HeadGeometry:
         if self._head.geometry is None:
             raise PointingError(
-                "where the head's axes are is not known; set head_frame and the axes, or joints_from to robot_description"
+                "where the head's axes are is not known; set head_frame and the axes, or set joints_from to "
+                "robot_description"
             )
         return self._head.geometry
 
