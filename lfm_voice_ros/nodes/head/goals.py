@@ -64,7 +64,7 @@ class Goals:
         return f"no controller offers the action {self.name}; start it, or remap {self._asked} to its action"
 
     def send(self, goal: Any, *, cancel: bool = False) -> None:
-        """Send a goal in the place of the one before; with ``cancel`` that one is canceled before there is an answer."""
+        """Send a goal; the one before is canceled, with ``cancel`` at once, otherwise when this one was accepted."""
         before, self._newest = self._newest, None
         if self._client.server_is_ready():
             newest = _Goal(UUID(uuid=list(uuid.uuid4().bytes)), self._now())
