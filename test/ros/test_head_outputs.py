@@ -237,9 +237,9 @@ def test_a_trajectory_is_a_goal_that_replaces_the_one_before_and_is_canceled_by_
     assert robot.states[-1].pan < 1.2
 
     controller.end(control.FollowJointTrajectory.Result(), well=True)
-    robot.move("absolute", 0.5)
     seen = len(controller.running)
-    robot.wait(lambda: len(controller.running) >= seen, "the goal")
+    robot.move("absolute", 0.5)
+    robot.wait(lambda: len(controller.running) > seen, "the goal")
     controller.end(control.FollowJointTrajectory.Result(error_code=-4, error_string="pan lags"), well=False)
     robot.wait(lambda: "PATH_TOLERANCE_VIOLATED (pan lags); something holds" in robot.states[-1].message, "the reason")
     robot.wait_for_diagnosis(2, "/neck/follow has not finished the motion: PATH_TOLERANCE_VIOLATED")
@@ -361,7 +361,7 @@ def test_a_controller_that_takes_points_gets_one_in_the_heads_frame(start: Start
     assert math.atan2(point.y, point.x) == pytest.approx(0.5)
     assert math.atan2(point.z - 0.6, math.hypot(point.x, point.y)) == pytest.approx(0.3)
     assert goal.max_velocity == 1.5
-    assert robot.value("point_head").startswith("not offered")
+    robot.wait(lambda: robot.value("point_head").startswith("not offered"), "why the head can't be pointed")
     running = controller.running[-1]
     assert robot.move("stop").success
     robot.wait(lambda: running in controller.canceled, "the cancellation")
