@@ -115,8 +115,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "head_file",
                 default_value="",
-                description="Parameters of a robot's head on top of params_file: fetch, tiago, stretch, interbotix, "
-                "hobby_servo (config/heads of the package), or a file. Empty: none.",
+                description="Parameters of a robot's head on top of params_file, with head:=external: fetch, tiago, "
+                "stretch, interbotix, hobby_servo (config/heads of the package), or a file. Empty: none.",
             ),
             DeclareLaunchArgument(
                 "record",

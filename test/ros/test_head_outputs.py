@@ -16,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, PointStamped, Quaternion, TransformStamped, Vector3
 from harness import NodeProcess, Probe
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty, Float64MultiArray, Header, String
 
@@ -23,7 +24,7 @@ from lfm_voice_ros.core.pointing import PointingError
 from lfm_voice_ros.core.trajectory import Follower, Pair, read_points
 from lfm_voice_ros.msg import HeadState
 from lfm_voice_ros.nodes import qos
-from lfm_voice_ros.nodes.base import to_seconds
+from lfm_voice_ros.nodes.base import to_seconds, to_stamp
 from lfm_voice_ros.nodes.head.frames import Frames
 from lfm_voice_ros.srv import MoveHead
 
@@ -34,6 +35,7 @@ ptz = pytest.importorskip(
 
 Start = Callable[..., NodeProcess]
 NAMES = ("head_pan_joint", "head_tilt_joint")
+_SIMULATION = 1e9  # s by which a simulation's clock is late
 SUCCEEDED, CANCELED, ABORTED = 4, 5, 6
 URDF = """<robot name="r"><link name="torso"/><link name="pan_link"/><link name="tilt_link"/>
 <joint name="head_pan_joint" type="revolute"><parent link="torso"/><child link="pan_link"/><axis xyz="0 0 1"/>
@@ -51,6 +53,7 @@ class Robot:
         self.namespace = namespace
         self.follower = Follower()
         self.held: Pair | None = None  # where positions have put it
+        self.clock: Any = None
         self.states: list[HeadState] = probe.subscribe(f"{namespace}/head/state", HeadState)
         self.diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
         self._joint_states = self.node.create_publisher(JointState, f"{namespace}/joint_states", qos.JOINT_STATES_OUT)
@@ -59,17 +62,18 @@ class Robot:
     def position(self) -> Pair:
         return self.held or self.follower.state(self.probe.now())[0]
 
+    def keep_time(self) -> None:
+        """Publish a simulation's clock, which began long ago."""
+        self.clock = self.node.create_publisher(Clock, "/clock", 10)
+
     def _publish(self) -> None:
         now = self.probe.now()
+        if self.clock is not None:
+            now -= _SIMULATION
+            self.clock.publish(Clock(clock=to_stamp(now)))
+        velocity = () if self.held else self.follower.state(self.probe.now())[1]
         self._joint_states.publish(
-            JointState(header=Header(stamp=self.node.get_clock().now().to_msg()), name=NAMES, position=self.position())
-            if self.held
-            else JointState(
-                header=Header(stamp=self.node.get_clock().now().to_msg()),
-                name=NAMES,
-                position=self.follower.state(now)[0],
-                velocity=self.follower.state(now)[1],
-            )
+            JointState(header=Header(stamp=to_stamp(now)), name=NAMES, position=self.position(), velocity=velocity)
         )
 
     def move(self, motion: str, pan: float = math.nan, tilt: float = math.nan) -> Any:
@@ -348,13 +352,18 @@ def test_a_ptz_driver_counts_clockwise_and_upwards_and_limits_come_from_the_desc
     robot.wait_for_diagnosis(2, "/camera/move_ptz has not finished the motion: the motor is hot")
 
 
-def test_a_controller_that_takes_points_gets_one_in_the_heads_frame(start: Start, probe: Probe) -> None:
+def test_a_controller_that_takes_points_gets_one_in_the_heads_frame_also_in_a_simulations_time(
+    start: Start, probe: Probe
+) -> None:
     robot = Robot(probe)
+    robot.keep_time()
     controller = Controller(robot, control.PointHead, "head_controller/point_head")
-    start("pan_tilt", parameters={"output": "point_head", "head_frame": "torso", "pan_axis_z": 0.6})
+    parameters = {"output": "point_head", "head_frame": "torso", "pan_axis_z": 0.6, "use_sim_time": True}
+    start("pan_tilt", parameters=parameters)
 
     robot.wait_until_it_moves("absolute", 0.5, -0.3)
     robot.wait(lambda: controller.running, "a goal")
+    assert to_seconds(robot.states[-1].header.stamp) < probe.now() - 0.9 * _SIMULATION
     goal = controller.goals[-1]
     assert goal.target.header.frame_id == "torso"
     point = goal.target.point
