@@ -248,10 +248,15 @@ def test_a_trajectory_is_a_goal_that_replaces_the_one_before_and_is_canceled_by_
     robot.wait(lambda: "PATH_TOLERANCE_VIOLATED (pan lags); something holds" in robot.states[-1].message, "the reason")
     robot.wait_for_diagnosis(2, "/neck/follow has not finished the motion: PATH_TOLERANCE_VIOLATED")
 
+    seen = len(controller.running)
+    robot.move("absolute", 1.5)
+    robot.wait(lambda: len(controller.running) > seen, "the goal")
+    still = controller.running[-1]
     controller.rejects = True
     robot.move("absolute", 0.0)
     robot.wait_for_diagnosis(2, "/neck/follow has rejected the motion")
     assert robot.states[-1].target_pan != 0.0
+    robot.wait(lambda: still in controller.canceled, "the cancellation of what ran when another motion was rejected")
     controller.rejects = False
     robot.move("absolute", 0.0)
     robot.wait_for_diagnosis(0, "ok")

@@ -21,7 +21,7 @@ _ANSWER_TIMEOUT = 2.0  # s that a server may take to accept a goal
 _TICK = 0.02  # s between looks whether the next place is due
 
 
-@dataclass
+@dataclass(eq=False)
 class _Goal:
     """A goal on its way."""
 
@@ -55,6 +55,7 @@ class Goals:
         self._client = ActionClient(node, action_type, self.name)
         self._canceling = node.create_client(CancelGoal, f"{self.name}/_action/cancel_goal")
         self._newest: _Goal | None = None
+        self._running: list[_Goal] = []  # all that were sent and have no result yet
         self._watch = node.create_timer(_ANSWER_TIMEOUT / 4.0, self._on_watch)
 
     def unready(self) -> str:
@@ -64,46 +65,48 @@ class Goals:
         return f"no controller offers the action {self.name}; start it, or remap {self._asked} to its action"
 
     def send(self, goal: Any, *, cancel: bool = False) -> None:
-        """Send a goal; the one before is canceled, with ``cancel`` at once, otherwise when this one was accepted."""
-        before, self._newest = self._newest, None
-        if self._client.server_is_ready():
-            newest = _Goal(UUID(uuid=list(uuid.uuid4().bytes)), self._now())
-            self._newest = newest
-            future = self._client.send_goal_async(goal, goal_uuid=newest.id)
-            future.add_done_callback(lambda answer: self._on_answer(newest, before, answer))
-        else:
+        """Send a goal; those before are canceled, with ``cancel`` at once, otherwise when this one was accepted."""
+        self._newest = None
+        if not self._client.server_is_ready():
+            # With the server its goals have gone.
+            self._running.clear()
             self._told(self.unready())
-        if cancel and before is not None:
-            self._cancel(before)
+            return
+        newest = _Goal(UUID(uuid=list(uuid.uuid4().bytes)), self._now())
+        self._client.send_goal_async(goal, goal_uuid=newest.id).add_done_callback(
+            lambda answer: self._on_answer(newest, answer)
+        )
+        if cancel:
+            self._cancel_replaced()
+        self._newest = newest
+        self._running.append(newest)
 
     def close(self) -> None:
         """Cancel what runs, and hear no more of it."""
-        before, self._newest = self._newest, None
-        if before is not None:
-            self._cancel(before)
+        self._newest = None
+        self._cancel_replaced()
 
-    def _on_answer(self, goal: _Goal, before: _Goal | None, answer: Future) -> None:
+    def _on_answer(self, goal: _Goal, answer: Future) -> None:
         handle = answer.result()
         goal.answered = True
         if handle.accepted:
             handle.get_result_async().add_done_callback(lambda result: self._on_result(goal, result))
-            if before is not None:
-                self._cancel(before)
-            if goal is not self._newest:
-                # Replaced while it waited: the cancellation may have come too early.
-                self._cancel(goal)
-        if goal is not self._newest:
+            # Also this one, where it was replaced while it waited: its cancellation may have come before it.
+            self._cancel_replaced()
+            if goal is self._newest:
+                self._told("")
             return
-        if handle.accepted:
-            self._told("")
-            return
-        self._newest = None
-        self._told(
-            f"{self.name} has rejected the motion, and the head stays where it is; the names of the joints must be the "
-            "controller's, and the controller must be active"
-        )
+        self._forget(goal)
+        if goal is self._newest:
+            self._newest = None
+            self._cancel_replaced()
+            self._told(
+                f"{self.name} has rejected the motion, and the head stops; the names of the joints must be the "
+                "controller's, and the controller must be active"
+            )
 
     def _on_result(self, goal: _Goal, future: Future) -> None:
+        self._forget(goal)
         if goal is not self._newest:
             return
         self._newest = None
@@ -121,8 +124,18 @@ class Goals:
         goal = self._newest
         if goal is not None and not goal.answered and self._now() - goal.sent > _ANSWER_TIMEOUT:
             self._newest = None
-            self._cancel(goal)
+            self._cancel_replaced()
+            self._forget(goal)
             self._told(f"{self.name} has not answered for {_ANSWER_TIMEOUT:g} s; is the controller active?")
+
+    def _cancel_replaced(self) -> None:
+        """Cancel every goal but the newest."""
+        for goal in self._running:
+            if goal is not self._newest:
+                self._cancel(goal)
+
+    def _forget(self, goal: _Goal) -> None:
+        self._running = [other for other in self._running if other is not goal]
 
     def _cancel(self, goal: _Goal) -> None:
         # By its id and not through the goal's handle, which is there only after the answer.
