@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -421,7 +421,7 @@ class TransformError(Exception):
 
 
 @pytest.fixture
-def tf2_ros(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, TransformStamped]]:
+def tf2_ros(monkeypatch: pytest.MonkeyPatch) -> dict[str, TransformStamped]:
     """A stand-in for tf2_ros: transforms to the head's frame, by source."""
     known: dict[str, TransformStamped] = {}
 
