@@ -23,6 +23,9 @@ NODES = (
     "audio_player",
 )
 
+#: Parameter files of robots' heads.
+HEADS = Path(get_package_share_directory("lfm_voice_ros")) / "config" / "heads"
+
 #: What tools_model stands for when the dialogue's own model writes the calls.
 OWN_TEXT = "dialogue"
 #: The ways in which adapters are trained to call.
@@ -115,8 +118,14 @@ def generate_launch_description() -> LaunchDescription:
                 "head",
                 default_value="sim",
                 choices=["sim", "external"],
-                description="sim: a simulated head. external: the robot's own joint trajectory controller on "
-                "head_controller/joint_trajectory and joint_states.",
+                description="sim: a simulated head. external: the robot's own head controller, as pan_tilt's parameter "
+                "output says, and joint_states.",
+            ),
+            DeclareLaunchArgument(
+                "head_file",
+                default_value="",
+                description="Parameters of a robot's head on top of params_file, with head:=external: fetch, tiago, "
+                "stretch, interbotix, hobby_servo (config/heads of the package), or a file. Empty: none.",
             ),
             DeclareLaunchArgument(
                 "record",
@@ -155,6 +164,13 @@ def _nodes(context: LaunchContext) -> list:
             chosen.setdefault(("tool_detector", "model"), OWN_TEXT)
     if chosen.get(("tool_detector", "model")) == OWN_TEXT:
         chosen["dialogue", "calls"] = value("tools")
+    head_file = value("head_file")
+    if head_file and "/" not in head_file and not head_file.endswith(".yaml"):
+        head_file = str(HEADS / f"{head_file}.yaml")
+        if not Path(head_file).is_file():
+            names = ", ".join(sorted(file.stem for file in HEADS.glob("*.yaml")))
+            raise RuntimeError(f"head_file:={value('head_file')} is none of: {names}; for a file give its path")
+    params_files = [value("params_file"), *([head_file] if head_file else [])]
     record = value("record") == "true"
     chosen["recorder", "enabled"] = record
     names = [*NODES, *(["pan_tilt_sim"] if value("head") == "sim" else []), *(["recorder"] if record else [])]
@@ -167,7 +183,7 @@ def _nodes(context: LaunchContext) -> list:
                 arguments=["--head", value("head")],
                 ros_arguments=[
                     argument
-                    for file in [value("params_file"), *([_parameter_file(chosen)] if chosen else [])]
+                    for file in [*params_files, *([_parameter_file(chosen)] if chosen else [])]
                     for argument in ("--params-file", file)
                 ],
             )
@@ -180,7 +196,7 @@ def _nodes(context: LaunchContext) -> list:
                 name=name,
                 output="screen",
                 parameters=[
-                    value("params_file"),
+                    *params_files,
                     {parameter: setting for (node, parameter), setting in chosen.items() if node == name},
                 ],
             )

@@ -28,6 +28,11 @@ _SETTLED = 0.05
 _STANDING = 0.02
 #: s for which a measured velocity is believed to go on.
 _LONGEST_GUESS = 0.1
+#: s; a motion that is asked to be slow takes no longer.
+_LONGEST_MOTION = 60.0
+#: rad/s of the slowest cruise.
+_SLOWEST = 0.001
+_HALVINGS = 30  # until the duration is exact to a millisecond
 #: rad to each side.
 _LOOK_AROUND = 1.05
 _NOD = 0.2
@@ -39,10 +44,20 @@ class Refused(VoiceError):
 
 
 @dataclass(frozen=True)
+class Leg:
+    """A part of a motion, from rest to rest but for its beginning."""
+
+    begins: float  # s since the motion began
+    ends: float
+    end: Pair
+
+
+@dataclass(frozen=True)
 class Move:
     """A motion to send to the controller."""
 
     trajectory: Trajectory
+    legs: tuple[Leg, ...]  # the places at which it rests, for a head that takes places and no trajectory
     target: Pair  # where it ends
     change: Pair  # from where the newest command before it ended
     limited: tuple[bool, bool]  # whether more was asked for than the limits allow
@@ -88,13 +103,17 @@ class PanTilt:
 
     def __init__(self, settings: PanTiltSettings) -> None:
         """Take the settings. Raises ConfigurationError when they contradict each other."""
+        self.adopt(settings)
+        self._seen: _Observation | None = None
+        self._plan: _Plan | None = None
+
+    def adopt(self, settings: PanTiltSettings) -> None:
+        """Plan within other limits from the next command on. Raises ConfigurationError as the constructor does."""
         _check(settings)
         self._settings = settings
         self._signs = (settings.pan_sign, settings.tilt_sign)
         self._limits = ((settings.pan_min, settings.pan_max), (settings.tilt_min, settings.tilt_max))
         self._bounds = Bounds(settings.max_speed, settings.max_acceleration)
-        self._seen: _Observation | None = None
-        self._plan: _Plan | None = None
 
     @property
     def unknown(self) -> str:
@@ -154,11 +173,22 @@ class PanTilt:
             stale=stale,
         )
 
-    def move(self, motion: str, pan: float, tilt: float, append: bool, now: float) -> Move:
+    def move(
+        self,
+        motion: str,
+        pan: float,
+        tilt: float,
+        append: bool,
+        now: float,
+        *,
+        speed: float = math.inf,
+        duration: float = 0.0,
+    ) -> Move:
         """Plan a motion of srv/MoveHead from where the head is now, and take it for begun.
 
         Gestures go around the target and end there; ``look_around`` looks to the left, to the right, and ends there
-        as well. Raises Refused for an unknown motion, an angle that is none, and while joint states are stale.
+        as well. ``speed`` (rad/s) and the least ``duration`` (s) may make it slower than the settings do. Raises
+        Refused for an unknown motion, an angle that is none, and while joint states are stale.
         """
         if motion not in MOTIONS:
             raise Refused(f"there is no motion '{motion}'; there are: {', '.join(MOTIONS)}")
@@ -172,10 +202,12 @@ class PanTilt:
         wanted, waypoints = self._waypoints(motion, (pan, tilt), base)
         remaining = self._remaining(now) if append else ()
         position, velocity = self._expected(now)
-        trajectory, arrivals = move_through(position, velocity, (*remaining, *waypoints), self._bounds)
-        self._plan = _Plan(now, trajectory, (*remaining, *waypoints), arrivals)
+        waypoints = (*remaining, *waypoints)
+        bounds = Bounds(min(speed, self._bounds.speed), self._bounds.acceleration)
+        trajectory, arrivals = _move_slowly(position, velocity, waypoints, bounds, duration)
+        self._plan = _Plan(now, trajectory, waypoints, arrivals)
         target = waypoints[-1]
-        return Move(trajectory, target, _difference(target, base), self._limited(wanted))
+        return Move(trajectory, _legs(waypoints, arrivals), target, _difference(target, base), self._limited(wanted))
 
     def stop(self, now: float) -> Move:
         """Brake both joints at once, and forget where they were to go.
@@ -189,7 +221,12 @@ class PanTilt:
         target = self._clamped(brake(position, velocity, self._bounds))
         trajectory = stop_at(position, velocity, target, self._bounds)
         self._plan = _Plan(now, trajectory, (target,), (trajectory.duration,))
-        return Move(trajectory, target, _difference(target, base), (False, False))
+        legs = (Leg(0.0, trajectory.duration, target),)
+        return Move(trajectory, legs, target, _difference(target, base), (False, False))
+
+    def abandon(self) -> None:
+        """The controller doesn't carry the newest command out: the head is where its joints say, and goes nowhere."""
+        self._plan = None
 
     def to_joints(self, pair: Pair) -> Pair:
         """Angles or velocities of the head as its joints count them."""
@@ -278,6 +315,31 @@ class PanTilt:
         return abs(pan) > 1e-6, abs(tilt) > 1e-6
 
 
+def _legs(waypoints: Sequence[Pair], arrivals: Sequence[float]) -> tuple[Leg, ...]:
+    begins = (0.0, *arrivals)
+    return tuple(
+        Leg(begin, arrival, waypoint) for begin, arrival, waypoint in zip(begins, arrivals, waypoints, strict=False)
+    )
+
+
+def _move_slowly(
+    positions: Pair, velocities: Pair, waypoints: Sequence[Pair], bounds: Bounds, duration: float
+) -> tuple[Trajectory, tuple[float, ...]]:
+    """Move through waypoints in no less than ``duration``, as far as a slower cruise can do that."""
+    trajectory, arrivals = move_through(positions, velocities, waypoints, bounds)
+    if trajectory.duration >= min(duration, _LONGEST_MOTION):
+        return trajectory, arrivals
+    slow, fast = _SLOWEST, bounds.speed
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (slow + fast)
+        tried, reached = move_through(positions, velocities, waypoints, Bounds(middle, bounds.acceleration))
+        if tried.duration >= min(duration, _LONGEST_MOTION):
+            slow, trajectory, arrivals = middle, tried, reached
+        else:
+            fast = middle
+    return trajectory, arrivals
+
+
 def _difference(to: Pair, start: Pair) -> Pair:
     return to[0] - start[0], to[1] - start[1]
 
@@ -304,7 +366,7 @@ def _check(settings: PanTiltSettings) -> None:
     for name in ("pan_joint", "tilt_joint"):
         if not getattr(settings, name):
             raise ConfigurationError(f"{name} is empty; give the name of the joint")
-    for name in ("pan_sign", "tilt_sign"):
+    for name in ("pan_sign", "tilt_sign", "ptz_pan_sign", "ptz_tilt_sign"):
         if abs(getattr(settings, name)) != 1.0:
             raise ConfigurationError(f"{name} is {getattr(settings, name)}; it must be 1.0 or -1.0")
     for low, high in (("pan_min", "pan_max"), ("tilt_min", "tilt_max")):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from lfm_voice_ros.core.pan_tilt import Move
 from lfm_voice_ros.core.types import (
     ChatMessage,
     Completion,
@@ -209,3 +210,25 @@ class Head(Protocol):
 
     def position(self) -> tuple[float, float]:
         """Pan and tilt in rad. Raises ToolError when they are unknown."""
+
+
+class HeadOutput(Protocol):
+    """The way from a planned motion to the head's motors.
+
+    Called from the thread that serves ROS callbacks; nothing here blocks. Angles have the signs of REP-103. What a
+    controller says later about a motion is told to whoever has made the output.
+    """
+
+    description: str  # the interface and its name, for the diagnostics
+
+    def unready(self) -> str:
+        """Why a motion would reach nobody, and what to do; empty when it would reach a controller."""
+
+    def send(self, move: Move) -> None:
+        """Begin a motion in the place of the one that runs."""
+
+    def stop(self, move: Move) -> None:
+        """Let go of the motion that runs, and come to rest as ``move`` says, also where the controller isn't ready."""
+
+    def close(self) -> None:
+        """Begin nothing more; the head may finish what it was told. Safe to call twice."""

@@ -18,6 +18,9 @@ Settings = TypeVar("Settings")
 #: The model that stands for "the dialogue model's own text" in ToolDetectorSettings.model.
 OWN_TEXT = "dialogue"
 
+#: The ways to a head's motors.
+HEAD_OUTPUTS = ("joint_trajectory", "follow_joint_trajectory", "position", "point_head", "ptz")
+
 #: The ways of finding a tool call.
 DETECTORS = ("keywords", "classifier", "llm", "auto", "output_parsing", "special_tokens", "lora")
 
@@ -247,6 +250,34 @@ class PanTiltSettings:
     max_acceleration: float = setting(4.0, "rad/s² of each joint", minimum=0.01, maximum=200.0)
     joint_states_timeout: float = setting(
         0.5, "s after which joint states are stale and commands are refused", minimum=0.05, maximum=60.0
+    )
+    output: str = setting(
+        "joint_trajectory",
+        "how the head is moved: joint_trajectory (topic of a joint_trajectory_controller), follow_joint_trajectory "
+        "(its action), position (topic of a forward_command_controller), point_head (action of a head controller that "
+        "takes points), or ptz (action of a PTZ driver)",
+        choices=HEAD_OUTPUTS,
+    )
+    position_rate: float = setting(50.0, "position: Hz of the commands", minimum=1.0, maximum=1000.0)
+    ptz_pan_sign: float = setting(-1.0, "ptz: 1 when the driver counts pan to the left, -1 when clockwise")
+    ptz_tilt_sign: float = setting(-1.0, "ptz: 1 when the driver counts tilt downwards, -1 when upwards")
+    ptz_zoom: float = setting(1.0, "ptz: the zoom that goes with each motion", minimum=0.0, maximum=1000.0)
+    joints_from: str = setting(
+        "parameters",
+        "where limits, speeds and axes of the joints come from: parameters (these), or robot_description (the topic; "
+        "the limits and the speed here hold as well)",
+        choices=("parameters", "robot_description"),
+    )
+    head_frame: str = setting(
+        "", "the frame that carries the pan joint, x forward and z up; with robot_description it is read from there"
+    )
+    pan_axis_x: float = setting(0.0, "m, where the pan axis stands in head_frame", minimum=-10.0, maximum=10.0)
+    pan_axis_y: float = setting(0.0, "m, likewise", minimum=-10.0, maximum=10.0)
+    pan_axis_z: float = setting(0.0, "m, from where the height of the tilt axis counts", minimum=-10.0, maximum=10.0)
+    tilt_axis_x: float = setting(0.0, "m, the tilt axis in front of the pan axis", minimum=-10.0, maximum=10.0)
+    tilt_axis_z: float = setting(0.0, "m, the tilt axis above pan_axis_z", minimum=-10.0, maximum=10.0)
+    point_head_server: bool = setting(
+        True, "offer the action head_controller/point_head; not where the robot's own controller does"
     )
 
 

@@ -34,7 +34,7 @@ def main() -> int:
         "--head",
         choices=("sim", "external"),
         default="sim",
-        help="sim: a simulated head; external: a robot's own joint trajectory controller",
+        help="sim: a simulated head; external: a robot's own head controller",
     )
     try:
         own = remove_ros_args(sys.argv)[1:]

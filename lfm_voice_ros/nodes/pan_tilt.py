@@ -1,20 +1,26 @@
-"""pan_tilt: moves the head through a joint_trajectory_controller, and tells where it is."""
+"""pan_tilt: moves the head through what the robot offers, and tells where it is."""
 
 from __future__ import annotations
 
 import math
 
-from builtin_interfaces.msg import Duration, Time
+from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Empty, Header
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from std_msgs.msg import Empty, Header, String
 
-from lfm_voice_ros.core.pan_tilt import Move, Refused
+from lfm_voice_ros.core.errors import ConfigurationError
+from lfm_voice_ros.core.pan_tilt import HeadStatus, Move, Refused
 from lfm_voice_ros.core.pan_tilt import PanTilt as Planner
+from lfm_voice_ros.core.pointing import HeadGeometry, geometry_of
+from lfm_voice_ros.core.robot_description import DescriptionError, geometry_in, narrowed, read_joints
 from lfm_voice_ros.core.settings import PanTiltSettings
 from lfm_voice_ros.msg import HeadState
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
+from lfm_voice_ros.nodes.head import make_output
+from lfm_voice_ros.nodes.head.joint_trajectory import to_duration
+from lfm_voice_ros.nodes.head.packages import install, interfaces
+from lfm_voice_ros.nodes.head.point_head_server import PointHeadServer
 from lfm_voice_ros.nodes.runtime import run
 from lfm_voice_ros.srv import MoveHead
 
@@ -23,24 +29,93 @@ _START_UP = 3.0  # s in which a controller that starts together with this node m
 
 
 class PanTilt(VoiceNode[PanTiltSettings]):
-    """Services ``head/move`` and topic ``head/stop`` in; ``head_controller/joint_trajectory`` and ``head/state`` out.
+    """Services ``head/move`` and topic ``head/stop`` in; the head's controller and ``head/state`` out.
 
-    Nothing here blocks: a stop is answered and sent in the callback that asks for it. Times are ROS time, so that a
+    ``output`` chooses how the controller is reached. Also offers the action ``head_controller/point_head``. Nothing
+    here blocks: a stop is answered and sent in the callback that asks for it. Times are ROS time, so that a
     simulation's clock holds for the motions too.
     """
 
     def __init__(self) -> None:
         super().__init__("pan_tilt", PanTiltSettings)
         self._planner = Planner(self.settings)
+        described = self.settings.joints_from == "parameters"
+        #: Where the head's axes are; None while that isn't known.
+        self.geometry: HeadGeometry | None = None
+        if described and self.settings.head_frame:
+            self.geometry = geometry_of(self.settings)
+        if described and self.settings.output == "point_head" and self.geometry is None:
+            raise ConfigurationError(
+                "pan_tilt.output is point_head and head_frame is empty; name the link that carries the pan joint, or "
+                "set joints_from to robot_description"
+            )
+        #: Counts the motions.
+        self.motions = 0
+        self._problem = ""
         self._began = self.now()
         self._stamp = Time()
         self._told = (False, False)
-        self._trajectory = self.create_publisher(JointTrajectory, "head_controller/joint_trajectory", qos.COMMAND)
+        self._output = make_output(self, self.settings, lambda: self.geometry, self._on_controller)
+        self.health.value("head", self._output.description)
         self._state = self.create_publisher(HeadState, "head/state", qos.STATE)
         self.create_subscription(JointState, "joint_states", self._on_joint_states, qos.JOINT_STATES)
         self.create_subscription(Empty, "head/stop", self._on_stop, qos.EVENT)
+        self._undescribed = ""  # why the head's limits are unknown, and what to do
+        if not described:
+            topic = self.create_subscription(String, "robot_description", self._on_description, qos.STATE).topic_name
+            self._undescribed = (
+                f"nothing has come on {topic}; start robot_state_publisher, remap robot_description, or set "
+                "joints_from to parameters"
+            )
         self.create_service(MoveHead, "head/move", self._on_move)
+        self._server = self._point_head_server()
         self.create_timer(_STATE_PERIOD, self._on_timer)
+
+    def close(self) -> bool:
+        """Begin nothing more."""
+        if self._server is not None:
+            self._server.close()
+        self._output.close()
+        return super().close()
+
+    def no_motion(self) -> str:
+        """Why no motion can begin now, and what to do; empty when one can."""
+        if self._planner.stale(self.now()):
+            return self._planner.unknown
+        return self._undescribed or self._output.unready()
+
+    def look(self, pan: float, tilt: float, speed: float, duration: float) -> Move:
+        """Begin to turn to pan and tilt (rad), with at most ``speed`` rad/s in at least ``duration`` s; or Refused."""
+        if problem := self.no_motion():
+            raise Refused(problem)
+        move = self._planner.move("absolute", pan, tilt, False, self.now(), speed=speed, duration=duration)
+        self._send(move)
+        return move
+
+    def halt(self) -> None:
+        """Stop."""
+        self._on_stop(Empty())
+
+    def where(self) -> HeadStatus:
+        """Where the head is."""
+        return self._planner.status(self.now())
+
+    def _point_head_server(self) -> PointHeadServer | None:
+        if not self.settings.point_head_server:
+            self.health.value("point_head", "not offered, as point_head_server says")
+            return None
+        if self.settings.output == "point_head":
+            self.health.value("point_head", "not offered, since the head's controller offers it")
+            return None
+        actions = interfaces("control_msgs", "action")
+        if actions is None:
+            missing = f"not offered without the package control_msgs: {install('control_msgs')}"
+            self.get_logger().info(f"the action head_controller/point_head is {missing}")
+            self.health.value("point_head", missing)
+            return None
+        server = PointHeadServer(self, actions.PointHead, self, self.get_logger().warning)
+        self.health.value("point_head", f"offered at {server.name}")
+        return server
 
     def _on_joint_states(self, msg: JointState) -> None:
         now = self.now()
@@ -52,9 +127,43 @@ class PanTilt(VoiceNode[PanTiltSettings]):
         if (status.moving, status.stale) != self._told:
             self._publish_state()
 
+    def _on_description(self, msg: String) -> None:
+        try:
+            joints = read_joints(msg.data)
+            settings = narrowed(self.settings, joints)
+            self._planner.adopt(settings)
+        except DescriptionError as exc:
+            self._undescribed = str(exc)
+            self.trouble("robot_description", self._undescribed)
+            return
+        self._undescribed = ""
+        self.well("robot_description")
+        self.health.value(
+            "limits",
+            f"pan {settings.pan_min:.3g} to {settings.pan_max:.3g} rad, tilt {settings.tilt_min:.3g} to "
+            f"{settings.tilt_max:.3g} rad, {settings.max_speed:.3g} rad/s",
+        )
+        try:
+            self.geometry = geometry_in(self.settings, joints)
+        except DescriptionError as exc:
+            self.geometry = None
+            self.health.value("axes", exc)
+        else:
+            self.health.value("axes", f"in {self.geometry.frame}")
+
+    def _on_controller(self, problem: str) -> None:
+        """Take what the controller says about the newest motion; empty when it takes it."""
+        self._problem = problem
+        if problem:
+            self._planner.abandon()
+            self.trouble("controller", problem)
+        else:
+            self.well("controller")
+        self._publish_state()
+
     def _on_move(self, request: MoveHead.Request, response: MoveHead.Response) -> MoveHead.Response:
         if request.motion == MoveHead.Request.POSITION:
-            status = self._planner.status(self.now())
+            status = self.where()
             response.success, response.message = not status.stale, self._planner.unknown if status.stale else ""
             response.pan, response.tilt = status.position
             return response
@@ -72,7 +181,7 @@ class PanTilt(VoiceNode[PanTiltSettings]):
         response.pan, response.tilt = move.target
         response.pan_change, response.tilt_change = move.change
         response.pan_limited, response.tilt_limited = move.limited
-        response.duration = _to_duration(move.trajectory.duration)
+        response.duration = to_duration(move.trajectory.duration)
         return response
 
     def _on_stop(self, _msg: Empty) -> None:
@@ -84,17 +193,17 @@ class PanTilt(VoiceNode[PanTiltSettings]):
             self.get_logger().warning(f"head/stop: {message}")
 
     def _on_timer(self) -> None:
-        if self._planner.stale(self.now()) and self.now() - self._began > _START_UP:
-            self.trouble("joint_states", self._planner.unknown)
+        if self.now() - self._began > _START_UP:
+            if self._planner.stale(self.now()):
+                self.trouble("joint_states", self._planner.unknown)
+            if self._undescribed:
+                self.trouble("robot_description", self._undescribed)
         self._publish_state()
 
     def _move(self, request: MoveHead.Request) -> Move:
         now = self.now()
-        if not self._planner.stale(now) and not self._trajectory.get_subscription_count():
-            raise Refused(
-                f"no controller listens on {self._trajectory.topic_name}; start it, or remap "
-                "head_controller/joint_trajectory to its topic"
-            )
+        if not self._planner.stale(now) and (problem := self.no_motion()):
+            raise Refused(problem)
         move = self._planner.move(request.motion, request.pan, request.tilt, request.append, now)
         self._send(move)
         return move
@@ -102,28 +211,20 @@ class PanTilt(VoiceNode[PanTiltSettings]):
     def _stop(self) -> tuple[Move, str]:
         """Stop, and say what is doubtful about it."""
         now = self.now()
-        stale = self._planner.stale(now)
+        doubt = self._planner.unknown if self._planner.stale(now) else self._output.unready()
         move = self._planner.stop(now)
-        self._send(move)
-        return move, f"the head was told to hold still, but {self._planner.unknown}" if stale else ""
+        self.motions += 1
+        self._output.stop(move)
+        self._publish_state()
+        return move, f"the head was told to hold still, but {doubt}" if doubt else ""
 
     def _send(self, move: Move) -> None:
-        points = [
-            JointTrajectoryPoint(
-                positions=self._planner.to_joints(point.positions),
-                velocities=self._planner.to_joints(point.velocities or (0.0, 0.0)),
-                time_from_start=_to_duration(point.time),
-            )
-            for point in move.trajectory.points[1:]
-        ]
-        # A stamp of zero makes the controller begin when it gets the message.
-        self._trajectory.publish(
-            JointTrajectory(joint_names=[self.settings.pan_joint, self.settings.tilt_joint], points=points)
-        )
+        self.motions += 1
+        self._output.send(move)
         self._publish_state()
 
     def _publish_state(self) -> None:
-        status = self._planner.status(self.now())
+        status = self.where()
         self._told = (status.moving, status.stale)
         self._state.publish(
             HeadState(
@@ -134,13 +235,9 @@ class PanTilt(VoiceNode[PanTiltSettings]):
                 target_tilt=status.target[1],
                 moving=status.moving,
                 stale=status.stale,
+                message=self._problem,
             )
         )
-
-
-def _to_duration(seconds: float) -> Duration:
-    whole, nanoseconds = divmod(round(seconds * 1e9), 1_000_000_000)
-    return Duration(sec=whole, nanosec=nanoseconds)
 
 
 def main() -> int:

@@ -30,6 +30,7 @@ ARGUMENTS = [
     "audio_source",
     "audio_sink",
     "head",
+    "head_file",
     "record",
     "namespace",
     "params_file",
@@ -106,9 +107,11 @@ def test_the_way_of_finding_tool_calls_is_an_argument(
 def test_an_external_head_has_no_simulation(launch: Callable[..., subprocess.Popen[str]], probe: Probe) -> None:
     states = probe.subscribe("/head/state", HeadState)
     joints = probe.subscribe("/joint_states", JointState)
-    launch("head:=external", *QUIET)
+    diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
+    launch("head:=external", "head_file:=hobby_servo", *QUIET)
 
     probe.wait_for(lambda: len(states) > 30, timeout=60.0, what="three seconds of the head's state")
+    probe.wait_for(lambda: _told(diagnostics, "pan_tilt", "positions at 50 Hz"), timeout=20.0, what="the head's file")
 
     assert all(state.stale for state in states)
     assert joints == []
@@ -124,6 +127,14 @@ def test_a_wrong_parameter_file_ends_the_launch_with_the_reason(
 
     assert "transcriber has no parameter 'modle'" in output
     assert "Traceback" not in output
+
+
+def test_a_head_without_a_file_ends_the_launch_with_the_names_that_have_one(
+    launch: Callable[..., subprocess.Popen[str]],
+) -> None:
+    output, _ = launch("head_file:=toaster", *QUIET).communicate(timeout=60)
+
+    assert "head_file:=toaster is none of: fetch, hobby_servo, interbotix, stretch, tiago" in output
 
 
 def test_lfm2_audio_answers_and_calls_tools_by_its_own_text(
