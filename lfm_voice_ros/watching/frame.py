@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 
+from rich import box
 from rich.console import Group, RenderableType
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -37,18 +37,16 @@ _MARKS = {
 
 def frame(seen: Seen, now: float, known_nodes: int) -> RenderableType:
     """One picture. ``now`` is ROS time in seconds, ``known_nodes`` how many ROS nodes discovery has found."""
-    parts: list[RenderableType] = [*_troubles(seen, now)]
+    parts: list[RenderableType] = [
+        Text.assemble(("lfm-voice monitor", "bold"), f"  /{seen.namespace}  {_clock(now)}"),
+        *_troubles(seen, now),
+    ]
     if not seen.counts:
         nodes = f"{known_nodes} other ROS nodes are seen" if known_nodes else "no other ROS node is seen"
         question = f"Nothing heard yet in /{seen.namespace} ({nodes}); is the assistant running?"
         parts.append(Text(f"{question} lfm-voice doctor tells more.", "yellow"))
-    parts += [
-        Panel(_microphone(seen, now), title="microphone", title_align="left"),
-        Panel(_head(seen.head, seen.limits), title="head", title_align="left"),
-        _turns(seen),
-        _latencies(seen),
-        _nodes(seen, now),
-    ]
+    parts += [Text(), _microphone(seen, now), _head(seen.head, seen.limits), Text()]
+    parts += [_turns(seen), Text(), _latencies(seen), Text(), _nodes(seen, now)]
     return Group(*parts)
 
 
@@ -78,7 +76,7 @@ def _microphone(seen: Seen, now: float) -> RenderableType:
     source = seen.statuses.get("audio_capture")
     name = source.values.get("source", "") if source else ""
     if math.isnan(seen.level_dbfs):
-        return Text("no level yet", "dim")
+        return Text("microphone  no level yet", "dim")
     share = (seen.level_dbfs - _QUIET_DBFS) / (_LOUD_DBFS - _QUIET_DBFS)
     filled = round(_BAR * min(max(share, 0.0), 1.0))
     color = "red" if seen.level_dbfs > -3.0 else "green" if seen.speaking else "cyan"
@@ -89,6 +87,7 @@ def _microphone(seen: Seen, now: float) -> RenderableType:
     else:
         speech = Text(f"last speech {max(0.0, now - seen.speech_at):.0f} s ago", "dim")
     return Text.assemble(
+        "microphone  ",
         ("█" * filled, color),
         ("·" * (_BAR - filled), "dim"),
         f" {seen.level_dbfs:6.1f} dBFS  ",
@@ -99,17 +98,19 @@ def _microphone(seen: Seen, now: float) -> RenderableType:
 
 def _head(head: Head | None, limits: Limits) -> RenderableType:
     if head is None:
-        return Text("no head/state yet", "dim")
+        return Text("head        no head/state yet", "dim")
     if head.stale:
-        return Text("unknown: joint_states are missing or too old, so no motion is begun", "red")
+        return Text("head        unknown: joint_states are missing or too old, so no motion is begun", "red")
     table = Table.grid(padding=(0, 1))
+    table.add_column(width=11)
     for name, is_at, target, limit, ends in (
         ("pan", head.pan, head.target_pan, limits.pan, ("right", "left")),
         ("tilt", head.tilt, head.target_tilt, limits.tilt, ("up", "down")),
     ):
-        table.add_row(name, *_gauge(is_at, target, limit), Text(_angles(is_at, target, ends)))
-    if head.moving:
-        table.add_row("", "", Text("moving", "green"))
+        told = Text(_angles(is_at, target, ends))
+        if head.moving:
+            told.append("  moving", "green")
+        table.add_row(f"head {name}", *_gauge(is_at, target, limit), told)
     return table
 
 
@@ -142,13 +143,13 @@ def _angles(is_at: float, target: float, ends: tuple[str, str]) -> str:
 
 
 def _turns(seen: Seen) -> RenderableType:
-    table = Table(title="turns, newest last", title_justify="left", title_style="", expand=True)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, expand=True, padding=(0, 1, 0, 0))
     table.add_column("time", no_wrap=True)
     table.add_column("heard", ratio=3)
-    table.add_column("decided", ratio=2)
+    table.add_column("decided", ratio=3, overflow="fold")
     table.add_column("results", ratio=3)
     table.add_column("reply", ratio=3)
-    table.add_column("heard after", justify="right")
+    table.add_column("voice", justify="right", no_wrap=True)
     for turn in list(seen.turns.values())[-_TURNS:]:
         table.add_row(_clock(turn.began), _heard(turn), _decided(turn), _results(turn), _replied(turn), _took(turn))
     if not seen.turns:
@@ -199,8 +200,8 @@ def _took(turn: Turn) -> str:
 
 
 def _latencies(seen: Seen) -> RenderableType:
-    table = Table(title="ms from the end of speech", title_justify="left", title_style="", expand=True, show_edge=True)
-    table.add_column("")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("ms after speech")
     for title in _SHOWN_LATENCIES.values():
         table.add_column(title, justify="right")
     last = next((turn for turn in reversed(seen.turns.values()) if turn.closed), None)
@@ -208,9 +209,9 @@ def _latencies(seen: Seen) -> RenderableType:
         "last turn", *(_ms(last.latency.get(name, math.nan) if last else math.nan) for name in _SHOWN_LATENCIES)
     )
     quantiles = [seen.latencies.quantiles(name) for name in _SHOWN_LATENCIES]
+    number = max(number for _, _, number in quantiles)
     table.add_row("p50", *(_ms(half) for half, _, _ in quantiles))
-    table.add_row("p95", *(_ms(most) for _, most, _ in quantiles))
-    table.add_row("turns", *(str(number) if number else "–" for _, _, number in quantiles))
+    table.add_row(f"p95 of {number}", *(_ms(most) for _, most, _ in quantiles))
     return table
 
 
@@ -227,6 +228,6 @@ def _nodes(seen: Seen, now: float) -> RenderableType:
     for name in sorted(seen.statuses):
         status = seen.statuses[name]
         level = _present(status, now)
-        values = "; ".join(f"{key} {value}" for key, value in status.values.items())
+        values = "; ".join(f"{key} {value}" for key, value in status.telling().items())
         table.add_row(Text(level.name, _STYLES[level]), name, Text(values or status.message, "dim"))
     return table

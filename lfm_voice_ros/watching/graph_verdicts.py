@@ -35,7 +35,7 @@ def assistant(
         *_nodes(graph, own, states),
         *_statuses(graph, seen),
         *_connections(graph, own),
-        *_sound(graph, seen, own, watched),
+        *_sound(graph, seen, own, str(parameters.get("audio_capture", {}).get("source", "")), watched),
         *_turns(seen, own, watched),
         *_head(graph, seen, own, parameters.get("pan_tilt", {})),
     ]
@@ -203,7 +203,7 @@ def _connections(graph: Graph, own: Mapping[str, int]) -> list[Finding]:
     return findings or [Finding(Level.OK, "topics", "publishers and subscribers fit, in types and QoS")]
 
 
-def _sound(graph: Graph, seen: Seen, own: Mapping[str, int], watched: float) -> list[Finding]:
+def _sound(graph: Graph, seen: Seen, own: Mapping[str, int], source: str, watched: float) -> list[Finding]:
     about = "voice_activity"
     if not own["audio_capture"]:
         return []
@@ -221,14 +221,20 @@ def _sound(graph: Graph, seen: Seen, own: Mapping[str, int], watched: float) -> 
     status = seen.statuses.get("audio_capture")
     if status and status.level is Level.ERROR:
         return []  # it has said itself why it hears nothing
+    if seen.loudest_dbfs <= SILENCE_DBFS and source and not source.startswith("sound_card"):
+        return [
+            Finding(
+                Level.OK, about, f"digital silence in {watched:.0f} s; {source} gives nothing, or its sound is over"
+            )
+        ]
     if seen.loudest_dbfs <= SILENCE_DBFS:
         return [
             Finding(
                 Level.WARN,
                 about,
                 "nothing but digital silence reaches audio_capture",
-                "that is so while the robot speaks (without barge_in) and when a WAV file is over; otherwise the "
-                "microphone is muted, or another than you think: lfm-voice devices",
+                "unless the robot spoke all the time, the microphone is muted or another than you think; choose one "
+                "with audio_source:=sound_card:NAME (lfm-voice devices lists them)",
             )
         ]
     what = f"up to {seen.loudest_dbfs:.0f} dBFS in {watched:.0f} s; {speech}"
