@@ -13,7 +13,8 @@ from rich.text import Text
 
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.types import ToolStatus
-from lfm_voice_ros.watching.seen import Head, Limits, Seen, Status, Turn
+from lfm_voice_ros.watching.graph import Graph
+from lfm_voice_ros.watching.seen import NEEDED, Head, Limits, Seen, Status, Turn
 
 _STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.ERROR: "bold red"}
 _SILENT_AFTER = 4.0  # s without diagnostics after which a node counts as gone; it sends them every second
@@ -35,14 +36,14 @@ _MARKS = {
 }
 
 
-def frame(seen: Seen, now: float, known_nodes: int) -> RenderableType:
-    """One picture. ``now`` is ROS time in seconds, ``known_nodes`` how many ROS nodes discovery has found."""
+def frame(seen: Seen, now: float, graph: Graph) -> RenderableType:
+    """One picture. ``now`` is ROS time in seconds; of the ``graph`` only the nodes are looked at."""
     parts: list[RenderableType] = [
         Text.assemble(("lfm-voice monitor", "bold"), f"  /{seen.namespace}  {_clock(now)}"),
-        *_troubles(seen, now),
+        *_troubles(seen, now, graph),
     ]
     if not seen.counts:
-        nodes = f"{known_nodes} other ROS nodes are seen" if known_nodes else "no other ROS node is seen"
+        nodes = f"{len(graph.nodes)} other ROS nodes are seen" if graph.nodes else "no other ROS node is seen"
         question = f"Nothing heard yet in /{seen.namespace} ({nodes}); is the assistant running?"
         parts.append(Text(f"{question} lfm-voice doctor tells more.", "yellow"))
     parts += [Text(), _microphone(seen, now), _head(seen.head, seen.limits), Text()]
@@ -50,11 +51,23 @@ def frame(seen: Seen, now: float, known_nodes: int) -> RenderableType:
     return Group(*parts)
 
 
-def _troubles(seen: Seen, now: float) -> Iterator[Text]:
+def _troubles(seen: Seen, now: float, graph: Graph) -> Iterator[Text]:
     """The lines on top: what is wrong, worst first."""
     lines = [
         (_present(status, now), name, _sign_of_life(status, name, now) or status.message)
         for name, status in seen.statuses.items()
+    ]
+    own = graph.own()
+    if seen.statuses:
+        lines += [
+            (Level.ERROR, node, f"is not there. Start it: ros2 run lfm_voice_ros {node}")
+            for node in NEEDED
+            if not own[node] and node not in seen.statuses
+        ]
+    lines += [
+        (Level.ERROR, node, f"is there {own[node]} times: two assistants share a namespace and a ROS_DOMAIN_ID")
+        for node in NEEDED
+        if own[node] > 1
     ]
     for level, name, message in sorted(lines, key=lambda line: (-line[0], line[1])):
         if level is not Level.OK:
@@ -163,7 +176,7 @@ def _clock(at: float) -> str:
 
 def _heard(turn: Turn) -> Text:
     if turn.text is None:
-        return Text("…", "dim")
+        return Text("(no transcript came)", "yellow") if turn.closed else Text("…", "dim")
     if not turn.text:
         return Text(f"({turn.rejection or 'nothing was understood'})", "yellow")
     sure = f" {turn.confidence:.2f}" if math.isfinite(turn.confidence) else ""

@@ -37,7 +37,7 @@ def run(namespace: str, once: float | None) -> int:
 
         def picture() -> RenderableType:
             with watcher.news:
-                return frame(watcher.seen, watcher.now(), len(watcher.graph().nodes))
+                return frame(watcher.seen, watcher.now(), watcher.nodes())
 
         if once is not None:
             until = time.monotonic() + once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -89,12 +90,7 @@ class Watcher(WatchingNode):
         return Limits(between("pan"), between("tilt"))
 
     def graph(self) -> Graph:
-        """The nodes and the ends of our topics as they are known now; this node is left out."""
-        nodes = [
-            (namespace.strip("/"), name)
-            for name, namespace in self.get_node_names_and_namespaces()
-            if not name.startswith((_OWN, "_"))  # hidden ones are those of tools
-        ]
+        """The nodes and the ends of our topics as they are known now; watchers are left out."""
         ends: dict[str, tuple[Endpoint, ...]] = {}
         mismatches: list[Mismatch] = []
         for topic in (*_TOPICS, *_WIRES, "/diagnostics"):
@@ -109,7 +105,14 @@ class Watcher(WatchingNode):
                 for end in group
             )
             mismatches += _mismatches(name, publishers, subscriptions)
-        return Graph(self.seen.namespace, tuple(nodes), ends, tuple(mismatches))
+        return replace(self.nodes(), ends=ends, mismatches=tuple(mismatches))
+
+    def nodes(self) -> Graph:
+        """Only the nodes; that is quicker."""
+        names = self.get_node_names_and_namespaces()
+        # Those that begin with _ are the hidden ones of tools.
+        nodes = [(namespace.strip("/"), name) for name, namespace in names if not name.startswith((_OWN, "_"))]
+        return Graph(self.seen.namespace, tuple(nodes))
 
     def meets(self, other: str) -> bool:
         """Whether a node of this name is seen."""
