@@ -58,11 +58,11 @@ def _troubles(seen: Seen, now: float, graph: Graph) -> Iterator[Text]:
         for name, status in seen.statuses.items()
     ]
     own = graph.own()
-    if seen.statuses:
+    if now - seen.status_since > _SILENT_AFTER:
         lines += [
-            (Level.ERROR, node, f"is not there. Start it: ros2 run lfm_voice_ros {node}")
+            (Level.ERROR, node, f"no sign of life. Start it: ros2 run lfm_voice_ros {node}")
             for node in NEEDED
-            if not own[node] and node not in seen.statuses
+            if node not in seen.statuses
         ]
     lines += [
         (Level.ERROR, node, f"is there {own[node]} times: two assistants share a namespace and a ROS_DOMAIN_ID")

@@ -87,6 +87,7 @@ class Seen:
         self.counts: Counter[str] = Counter()  # messages by topic
         self.turns: dict[str, Turn] = {}
         self.statuses: dict[str, Status] = {}  # by the name of the node, without the namespace
+        self.status_since = math.inf  # when the first of them came
         self.latencies = Latencies()
         self.head: Head | None = None
         self.limits = Limits()
@@ -165,6 +166,7 @@ class Seen:
         if own is None or (hardware != "lfm_voice_ros" and own not in (*NEEDED, *OPTIONAL)):
             return
         self.counts["/diagnostics"] += 1
+        self.status_since = min(self.status_since, status.at)
         self.statuses.pop(own, None)  # so that the order is that of the newest sign of life
         self.statuses[own] = status
         if len(self.statuses) > _STATUSES:
