@@ -59,7 +59,11 @@ def _online(namespace: str, timeout: float) -> tuple[list[Finding], list[Finding
     until = time.monotonic() + timeout
     try:
         with watching(lambda: Watcher("doctor", namespace)) as watcher, Neighbour() as neighbour:
-            machine = examine()
+            watcher.wait(lambda: watcher.parameters.keys() >= {"audio_capture", "audio_player"}, timeout / 2)
+            machine = examine(
+                watcher.parameter("audio_capture", "source") or "sound_card",
+                watcher.parameter("audio_player", "sink") or "sound_card",
+            )
             watcher.wait(lambda: False, max(0.0, until - time.monotonic()))
             meeting = watcher.meets(Neighbour.name) and neighbour.meets(watcher.get_name())
             with watcher.news:
@@ -71,18 +75,13 @@ def _online(namespace: str, timeout: float) -> tuple[list[Finding], list[Finding
 def _about_both(
     machine: Machine, watcher: Watcher, meeting: bool, timeout: float
 ) -> tuple[list[Finding], list[Finding]]:
-    parameters = watcher.parameters
-
-    def parameter(node: str, name: str) -> str:
-        return str(parameters.get(node, {}).get(name, ""))
-
-    if folder := parameter("recorder", "folder"):
+    if folder := watcher.parameter("recorder", "folder"):
         machine = replace(machine, disk=disk(folder))
     here = machine_verdicts.machine(
         machine,
-        source=parameter("audio_capture", "source"),
-        sink=parameter("audio_player", "sink"),
-        engine=parameter("dialogue", "engine"),
+        source=watcher.parameter("audio_capture", "source"),
+        sink=watcher.parameter("audio_player", "sink"),
+        engine=watcher.parameter("dialogue", "engine"),
         meeting=meeting,
     )
-    return here, graph_verdicts.assistant(watcher.graph(), watcher.seen, parameters, watcher.states, timeout)
+    return here, graph_verdicts.assistant(watcher.graph(), watcher.seen, watcher.parameters, watcher.states, timeout)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -37,12 +36,10 @@ _DEVICE_TIMEOUT = 5.0  # s; a sound server that hangs must not hang the doctor
 _DISCOVERY_GROUP = "239.255.0.1"  # where DDS participants announce themselves
 _MULTICAST_TIMEOUT = 1.0  # s
 
-Result = TypeVar("Result")
-
 
 @dataclass(frozen=True)
 class Device:
-    """A microphone or a loudspeaker that was opened for a moment."""
+    """A microphone or a loudspeaker that was opened for a moment; one without name and problem was not tried."""
 
     name: str = ""
     problem: str = ""  # why it could not be used
@@ -88,13 +85,16 @@ class Machine:
     disk: Disk
 
 
-def examine() -> Machine:
-    """Look at this machine; takes about two seconds, and ten where the sound server hangs."""
+def examine(source: str = "sound_card", sink: str = "sound_card") -> Machine:
+    """Look at this machine; takes about two seconds, and ten where the sound server hangs.
+
+    ``source`` and ``sink`` are as the parameters of audio_capture and audio_player; what is no sound card isn't tried.
+    """
     return Machine(
         python=platform.python_version(),
         packages={name: _version(name) for name in _PACKAGES},
-        microphone=_in_time("microphone", _listen),
-        speaker=_in_time("speaker", _open_speaker),
+        microphone=_in_time("microphone", source, _listen),
+        speaker=_in_time("speaker", sink, _open_speaker),
         models=(_whisper(), _voice(), _vad(), _lfm2_audio()),
         network=Network({name: os.environ[name] for name in VARIABLES if os.environ.get(name)}, _multicast()),
         disk=disk(RecorderSettings().folder),
@@ -142,13 +142,16 @@ def _version(name: str) -> str:
         return ""
 
 
-def _in_time(name: str, look: Callable[[], Device]) -> Device:
+def _in_time(name: str, chosen: str, look: Callable[[str], Device]) -> Device:
     """What ``look`` gives, from a thread that is left alone when it hangs."""
+    kind, _, device = chosen.partition(":")
+    if kind != "sound_card":
+        return Device()
     found: list[Device] = []
 
     def work() -> None:
         try:
-            found.append(look())
+            found.append(look(device))
         except ResourceError as exc:
             found.append(Device(name, str(exc)))
         except Exception as exc:  # PortAudio's own errors, foreseen or not, are findings here
@@ -160,7 +163,7 @@ def _in_time(name: str, look: Callable[[], Device]) -> Device:
     return found[0] if found else Device(name, f"the sound system has not answered within {_DEVICE_TIMEOUT:.0f} s")
 
 
-def _listen() -> Device:
+def _listen(device: str) -> Device:
     from lfm_voice_ros.backends.sound_card import Microphone
 
     pieces: list[Samples] = []
@@ -171,7 +174,7 @@ def _listen() -> Device:
         if sum(piece.size for piece in pieces) >= _LISTENING * 16_000:
             enough.set()
 
-    microphone = Microphone("", time.time)
+    microphone = Microphone(device, time.time)
     microphone.start(take)
     enough.wait(3 * _LISTENING)
     microphone.stop()
@@ -181,10 +184,10 @@ def _listen() -> Device:
     return Device(microphone.description, "", level, peak)
 
 
-def _open_speaker() -> Device:
+def _open_speaker(device: str) -> Device:
     from lfm_voice_ros.backends.sound_card import Speaker
 
-    speaker = Speaker("")
+    speaker = Speaker(device)
     speaker.start()
     speaker.stop()
     return Device(speaker.description)

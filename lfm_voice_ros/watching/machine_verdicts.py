@@ -72,12 +72,7 @@ def microphone(device: Device, source: str = "") -> Finding:
         return Finding(Level.OK, about, f"none is needed: audio_capture listens to {source}")
     if device.problem:
         if source:
-            return Finding(
-                Level.WARN,
-                about,
-                f"could not be tried beside the running audio_capture: {device.problem}",
-                "see audio_capture's own lines below; to try it alone, end the assistant first",
-            )
+            return Finding(Level.OK, about, "in use by audio_capture, which tells of it below")
         return Finding(
             Level.ERROR,
             about,
@@ -125,12 +120,7 @@ def speaker(device: Device, sink: str = "") -> Finding:
     if not device.problem:
         return Finding(Level.OK, "speaker", f"{device.name} can be opened")
     if sink:
-        return Finding(
-            Level.WARN,
-            "speaker",
-            f"could not be tried beside the running audio_player: {device.problem}",
-            "see audio_player's own line below",
-        )
+        return Finding(Level.OK, "speaker", "in use by audio_player, which tells of it below")
     return Finding(
         Level.ERROR,
         "speaker",

@@ -77,6 +77,10 @@ class Watcher(WatchingNode):
         self.watch(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.EVENT)
         self.create_timer(_ASK_PERIOD, self._ask)
 
+    def parameter(self, node: str, name: str) -> str:
+        """A parameter as text; empty while the node has not answered."""
+        return str(self.parameters.get(node, {}).get(name, ""))
+
     def limits(self) -> Limits:
         """Between which angles pan_tilt turns the head, as far as it has said so."""
         values = self.parameters.get("pan_tilt", {})
