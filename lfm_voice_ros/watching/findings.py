@@ -57,7 +57,7 @@ def summary(findings: Sequence[Finding]) -> str:
     warnings = sum(finding.level is Level.WARN for finding in findings)
     if not errors and not warnings:
         return "All is well."
-    return f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}."
+    return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}."
 
 
 def as_json(findings: Sequence[Finding]) -> str:
@@ -69,5 +69,6 @@ def as_json(findings: Sequence[Finding]) -> str:
     return json.dumps({"ok": not exit_code(findings), "findings": lines}, indent=1, ensure_ascii=False)
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lfm_voice_ros.core.health import Level
-from lfm_voice_ros.watching.findings import Finding
+from lfm_voice_ros.watching.findings import Finding, counted
 from lfm_voice_ros.watching.graph import WIRING, Graph
 from lfm_voice_ros.watching.seen import NEEDED, OPTIONAL, SILENCE_DBFS, Seen, Status
 
@@ -260,7 +260,7 @@ def _turns(seen: Seen, own: Mapping[str, int], watched: float) -> list[Finding]:
             Finding(
                 Level.WARN,
                 "turn",
-                "speech was heard, but nothing that was long enough for an utterance",
+                "speech was heard, but it was too short for an utterance",
                 "lower audio_capture.min_speech, or speak closer",
             )
         )
@@ -292,9 +292,9 @@ def _turns(seen: Seen, own: Mapping[str, int], watched: float) -> list[Finding]:
     ]
     if seen.counts["reply"] and not findings:
         half, most, number = seen.latencies.quantiles("first_audio")
-        took = f"; first sound after {half:.1f} s (p95 {most:.1f} s, {number})" if number else ""
+        took = f"; first sound after {half:.1f} s (p95 {most:.1f} s)" if number else ""
         findings.append(
-            Finding(Level.OK, "turn", f"{seen.counts['reply']} sentences went all the way to a reply{took}")
+            Finding(Level.OK, "turn", f"{counted(seen.counts['reply'], 'sentence')} went all the way to a reply{took}")
         )
     return findings
 

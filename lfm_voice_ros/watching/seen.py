@@ -21,6 +21,8 @@ LATENCIES = ("endpoint", "transcript", "decision", "tools", "reply", "first_audi
 SILENCE_DBFS = -120.0
 
 _TURNS = 50  # how many of the newest are kept
+_JOINTS = 500  # names; twice as many at the most
+_FAILURES = 50  # tools whose newest error is kept
 _STATUSES = 100  # names in the diagnostics; beyond that the one that was silent for longest is dropped
 
 
@@ -132,6 +134,8 @@ class Seen:
         known = ToolStatus(status) if status in set(ToolStatus) else ToolStatus.FAILED
         if known not in (ToolStatus.SUCCEEDED, ToolStatus.CANCELED):
             self.failures[tool] = what
+            if len(self.failures) > _FAILURES:
+                del self.failures[next(iter(self.failures))]
         if utterance_id:
             self._turn(utterance_id, now).results[index] = (known, what)
 
@@ -157,8 +161,8 @@ class Seen:
     def joint_states(self, names: list[str]) -> None:
         """Joint states of these joints came."""
         self.counts["joint_states"] += 1
-        if len(self.joints) < 1000:
-            self.joints.update(names)
+        if len(self.joints) < _JOINTS:
+            self.joints.update(names[:_JOINTS])
 
     def status(self, name: str, hardware: str, status: Status) -> None:
         """A status of /diagnostics; those that aren't of this assistant are left out."""

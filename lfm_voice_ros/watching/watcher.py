@@ -130,9 +130,9 @@ class Watcher(WatchingNode):
             if service in services and node not in self.parameters:
                 self._call(service, GetParameters, GetParameters.Request(names=names), self._noter(node, names))
         for service, types in services.items():
-            node = self.seen.own_name(service.removesuffix("/get_state"))
-            if node and service.endswith("/get_state") and "lifecycle_msgs/srv/GetState" in types:
-                self._ask_state(service, node)
+            managed = self.seen.own_name(service.removesuffix("/get_state"))
+            if managed and service.endswith("/get_state") and "lifecycle_msgs/srv/GetState" in types:
+                self._ask_state(service, managed)
 
     def _ask_state(self, service: str, node: str) -> None:
         try:
