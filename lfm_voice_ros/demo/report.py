@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from lfm_voice_ros.demo.observer import call_text
+from lfm_voice_ros.core.tool_calls import call_text
 from lfm_voice_ros.demo.record import Recording, Turn
 
 #: Latencies that are shown: what they are called, and their column.

@@ -34,7 +34,7 @@ def find_model(model: str, revision: str, progress: Progress) -> Path:
         raise ResourceError(
             f"there is no folder {model}; give one with an LFM2-Audio model, or a name such as {DEFAULT_MODEL}"
         )
-    if _COMMIT.fullmatch(revision) and (cached := _cached(model, revision)):
+    if _COMMIT.fullmatch(revision) and (cached := on_this_machine(model, revision)):
         return cached
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
@@ -62,15 +62,15 @@ def find_model(model: str, revision: str, progress: Progress) -> Path:
             f"with a network run once `hf download {model}`, or give a folder that holds it"
         ) from exc
     except Exception as exc:  # those of the network, its proxies and the disk have no common base
-        if cached := _cached(model, revision):
+        if cached := on_this_machine(model, revision):
             return cached
         raise ResourceError(
             f"the model {model} could not be downloaded ({first_line(exc)}); try again, what has arrived so far is kept"
         ) from exc
 
 
-def _cached(model: str, revision: str) -> Path | None:
-    """Give the folder of a model that is on this machine as a whole, without a network."""
+def on_this_machine(model: str, revision: str = "") -> Path | None:
+    """Give the folder of a model by name that is on this machine as a whole, without a network."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
