@@ -22,6 +22,7 @@ ARGUMENTS = [
     "tools",
     "tools_model",
     "transcriber",
+    "bridge",
     "dialogue",
     "dialogue_model",
     "adapter",
