@@ -66,8 +66,8 @@ def generate_launch_description() -> LaunchDescription:
                 "bridge",
                 default_value="false",
                 choices=["true", "false"],
-                description="true: talk with other packages as the parameter file says for bridge (ROS4HRI, "
-                "audio_common).",
+                description="true: start bridge, which talks with other packages (ROS4HRI, audio_common) as the "
+                "parameter file says. With composed:=true it is always there.",
             ),
             DeclareLaunchArgument(
                 "dialogue",

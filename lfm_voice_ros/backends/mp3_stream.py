@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lfm_voice_ros.core.errors import AudioError, ResourceError
+from lfm_voice_ros.core.sound_formats import scaled
 from lfm_voice_ros.core.types import Samples
 
 
@@ -31,11 +32,18 @@ class Mp3Stream:
         """
         pieces: list[Samples] = []
         rate = 0
-        try:
-            for packet in self._codec.parse(data):
-                for frame in self._codec.decode(packet):
-                    pieces.append(np.asarray(frame.to_ndarray().mean(axis=0), np.float32))
-                    rate = frame.sample_rate
-        except (self._av.error.FFmpegError, ValueError) as exc:
-            raise AudioError("this is no MP3") from exc
-        return (np.concatenate(pieces), rate) if pieces else (np.empty(0, np.float32), 0)
+        broken: Exception | None = None
+        for packet in self._codec.parse(data):
+            try:
+                frames = self._codec.decode(packet)
+            except self._av.error.FFmpegError as exc:
+                broken = exc  # the packets behind it may be whole
+                continue
+            for frame in frames:
+                pieces.append(np.asarray(scaled(frame.to_ndarray()).mean(axis=0), np.float32))
+                rate = frame.sample_rate
+        if pieces:
+            return np.concatenate(pieces), rate
+        if broken is not None:
+            raise AudioError("this is no MP3") from broken
+        return np.empty(0, np.float32), 0
