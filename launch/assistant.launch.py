@@ -60,7 +60,8 @@ def generate_launch_description() -> LaunchDescription:
                 "transcriber",
                 default_value="",
                 description="What recognizes speech: faster_whisper, openai_whisper or lfm2_audio; or another package: "
-                "whisper_ros, or live_speech (a ROS4HRI recognizer, which also hears). Empty: as in the parameter file.",
+                "whisper_ros, or live_speech (a ROS4HRI recognizer, which also hears). "
+                "Empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
                 "bridge",

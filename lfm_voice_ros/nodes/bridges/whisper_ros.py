@@ -51,9 +51,7 @@ class WhisperRosWords:
         except AudioError as exc:
             self._fail(msg, str(exc))
             return
-        if not self._sound.get_subscription_count():
-            self._fail(msg, f"whisper_ros doesn't listen to {_SOUND}; start it with stream:=True")
-        elif self._outside.ask(msg, samples.size / SAMPLE_RATE, self._node.now()):
+        if self._outside.ask(msg, samples.size / SAMPLE_RATE, self._node.now()):
             self._send_next()
         else:
             self._fail(msg, "whisper_ros is busy with earlier utterances; say it again")
@@ -76,11 +74,19 @@ class WhisperRosWords:
 
     def _on_tick(self) -> None:
         for utterance in self._outside.overdue(self._node.now()):
-            self._fail(utterance, f"whisper_ros gave no words within {self._timeout} s")
+            reason = (
+                f"whisper_ros gave no words within {self._timeout} s"
+                if self._listens()
+                else f"whisper_ros doesn't listen to {_SOUND}; start it with stream:=True"
+            )
+            self._fail(utterance, reason)
         self._send_next()
 
+    def _listens(self) -> bool:
+        return bool(self._sound.get_subscription_count())
+
     def _send_next(self) -> None:
-        if utterance := self._outside.next(self._node.now()):
+        if self._listens() and (utterance := self._outside.next(self._node.now())):
             self._sound.publish(Float32MultiArray(data=utterance.samples))
 
     def _fail(self, utterance: Utterance, reason: str) -> None:
