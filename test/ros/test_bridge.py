@@ -9,7 +9,6 @@ import sys
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -211,7 +210,7 @@ def test_whisper_ros_gets_each_utterance_and_each_gets_exactly_one_transcript(st
     transcription = pytest.importorskip("whisper_msgs.msg", reason="needs whisper_msgs").Transcription
     transcripts = probe.subscribe("transcript", Transcript)
     diagnostics = probe.subscribe("/diagnostics", DiagnosticArray)
-    start("bridge", parameters={"transcripts": "whisper_ros", "transcripts_timeout": 3.0})
+    start("bridge", parameters={"transcripts": "whisper_ros", "transcripts_timeout": 2.0})
     end = to_stamp(probe.now())
 
     def utter(name: str, seconds: float) -> None:
@@ -241,7 +240,7 @@ def test_whisper_ros_gets_each_utterance_and_each_gets_exactly_one_transcript(st
     probe.wait_for(lambda: len(given) == 2, what="the silent one at whisper_ros")
     probe.wait_for(lambda: len(transcripts) == 3, what="the end of the wait")
     assert (transcripts[2].utterance_id, transcripts[2].failed) == ("silent", True)
-    assert "no words within 3.0 s" in transcripts[2].rejection
+    assert "no words within 2.0 s" in transcripts[2].rejection
     utter("noise", 2.0)
     probe.wait_for(lambda: len(given) == 3, what="the next one at whisper_ros")
     answer("too late", 1.0)

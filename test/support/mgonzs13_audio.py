@@ -1,7 +1,7 @@
 """A program for the tests: sends and takes sound with the audio_common_msgs of mgonzs13, which the tests don't have.
 
-It sends a tone in each format to audio_common/in until it hears something, waits for a second of sound on audio_common/out, and prints what
-came as JSON.
+It sends a tone in each format to audio_common/in until it hears something, waits for a second of sound on
+audio_common/out, and prints what came as JSON.
 """
 
 from __future__ import annotations
