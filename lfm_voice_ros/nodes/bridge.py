@@ -31,10 +31,28 @@ class Bridge(VoiceNode[BridgeSettings]):
             self._parts.append(SoundIn(self))
         if settings.audio_out != "off":
             self._parts.append(SoundOut(self, settings.audio_out))
+        self.health.value("transcripts", settings.transcripts)
         parts = ", ".join(type(part).__name__ for part in self._parts)
         self.health.value("parts", parts or "none")
         if not self._parts:
             self.health.set("parts", Level.OK, "off")
+
+    def publish_diagnostics(self) -> None:
+        """Send the node's health, with whether somebody else does what another package was asked to do."""
+        if self.settings.transcripts != "own":
+            self._check("transcript", self.count_publishers("transcript") > 1)
+        if self.settings.transcripts == "live_speech":
+            self._check("utterance", self.count_publishers("utterance") > 0)
+        super().publish_diagnostics()
+
+    def _check(self, topic: str, taken: bool) -> None:
+        if taken:
+            node = "transcriber" if topic == "transcript" else "audio_capture"
+            self.trouble(
+                topic, f"another node publishes {topic}; with {self.settings.transcripts}, {node} must not run"
+            )
+        else:
+            self.well(topic)
 
 
 def main() -> int:

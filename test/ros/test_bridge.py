@@ -103,6 +103,7 @@ def test_the_final_words_of_another_recognizer_become_transcripts_and_are_not_to
     hri = pytest.importorskip("hri_msgs.msg", reason="needs hri_msgs")
     pytest.importorskip("hri_actions_msgs.msg", reason="needs hri_actions_msgs")
     transcripts = probe.subscribe("transcript", Transcript)
+    diagnostics = probe.subscribe("/diagnostics", DiagnosticArray)
     start("bridge", parameters={"ros4hri": True, "transcripts": "live_speech"})
 
     began = probe.now()
@@ -119,6 +120,9 @@ def test_the_final_words_of_another_recognizer_become_transcripts_and_are_not_to
     assert len({each.utterance_id for each in transcripts} - {""}) == 2
     assert all(to_seconds(each.speech_end) >= began for each in transcripts)
     assert probe.publishers_of(f"/{VOICE}/speech") == 1, "only the recognizer speaks there"
+    assert not told(diagnostics, "must not run")
+    probe.publish("transcript", Transcript(utterance_id="ours"))
+    probe.wait_for(lambda: told(diagnostics, "transcriber must not run"), what="a complaint about our transcriber")
 
 
 def test_sound_of_ros_drivers_comes_in_and_goes_out_on_remapped_topics(start: Start, probe: Probe) -> None:
