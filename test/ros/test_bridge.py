@@ -240,8 +240,9 @@ def test_whisper_ros_gets_each_utterance_and_each_gets_exactly_one_transcript(st
     assert transcripts[1].speech_end == end
     probe.wait_for(lambda: told(diagnostics, "belong to no utterance"), what="the stray words in the diagnostics")
 
-    utter("silent", 1.0)
+    utter("silent", 0.5)
     probe.wait_for(lambda: len(given) == 2, what="the silent one at whisper_ros")
+    assert len(given[1].data) > 16_000, "whisper.cpp hears nothing in less than a second"
     probe.wait_for(lambda: len(transcripts) == 3, what="the end of the wait")
     assert (transcripts[2].utterance_id, transcripts[2].failed) == ("silent", True)
     assert "no words within 2.0 s" in transcripts[2].rejection

@@ -71,8 +71,8 @@ def test_assistants_in_namespaces_hear_their_own_and_a_replayed_bag_is_decided_a
         # What is silent at the beginning needs no replaying.
         bag = [m for m in recorded if to_seconds(m.header.stamp) > to_seconds(utterances[live][0].speech_start) - 1.5]
         play(probe, ["/bag/audio/input", "clocked/audio/external"], bag, clock.now())
-        for name in (again, clocked):
-            probe.wait_for(lambda name=name: len(results[name]) == 2, timeout=30.0, what=f"two results in {name}")
+        probe.wait_for(lambda: len(results[again]) == 2, timeout=30.0, what="two results without the clock")
+        probe.wait_for(lambda: len(results[clocked]) == 2, timeout=30.0, what="two results with the clock")
 
     for name in names:
         assert [[(c.name, c.arguments_json) for c in d.calls] for d in decisions[name]] == [

@@ -6,23 +6,26 @@ on where an utterance begins and ends.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import numpy as np
 from std_msgs.msg import Float32MultiArray
 
 from lfm_voice_ros.core.errors import AudioError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.outside_words import Outside, transcript_of
-from lfm_voice_ros.core.types import SAMPLE_RATE
+from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 from lfm_voice_ros.core.types import Transcript as Words
 from lfm_voice_ros.msg import Transcript, Utterance
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode
 from lfm_voice_ros.nodes.bridges.packages import messages
-from lfm_voice_ros.nodes.conversions import samples_from_field, transcript_to_msg
+from lfm_voice_ros.nodes.conversions import samples_from_field, samples_to_field, transcript_to_msg
 
 _SOUND = "whisper/vad"
 _WORDS = "whisper/transcription"
+_SHORTEST = 1.05  # s; whisper.cpp hears nothing in less than a second
 _TICK = 0.1  # s between looks for utterances that waited too long
 _CAPACITY = 4  # utterances that may wait
 
@@ -36,7 +39,7 @@ class WhisperRosWords:
         self._node = node
         self._timeout = timeout
         self._strays = 0
-        self._outside: Outside[Utterance] = Outside(timeout, _CAPACITY)
+        self._outside: Outside[tuple[Utterance, Samples]] = Outside(timeout, _CAPACITY)
         self._sound = node.create_publisher(Float32MultiArray, _SOUND, qos.EVENT)
         self._transcripts = node.create_publisher(Transcript, "transcript", qos.EVENT)
         node.create_subscription(Utterance, "utterance", self._on_utterance, qos.EVENT)
@@ -51,14 +54,15 @@ class WhisperRosWords:
         except AudioError as exc:
             self._fail(msg, str(exc))
             return
-        if self._outside.ask(msg, samples.size / SAMPLE_RATE, self._node.now()):
+        samples = np.pad(samples, (0, max(0, round(_SHORTEST * SAMPLE_RATE) - samples.size)))
+        if self._outside.ask((msg, samples), samples.size / SAMPLE_RATE, time.monotonic()):
             self._send_next()
         else:
             self._fail(msg, "whisper_ros is busy with earlier utterances; say it again")
 
     def _on_words(self, msg: Any) -> None:
-        utterance = self._outside.words(msg.audio_time, msg.transcription_time, self._node.now())
-        if utterance is None:
+        asked = self._outside.words(msg.audio_time, msg.transcription_time, time.monotonic())
+        if asked is None:
             self._strays += 1
             self._node.health.value("words of whisper_ros without an utterance", self._strays)
             self._node.trouble(
@@ -69,11 +73,11 @@ class WhisperRosWords:
             return
         self._node.well("strays")
         self._node.well("whisper_ros")
-        self._publish(utterance, transcript_of(msg.text))
+        self._publish(asked[0], transcript_of(msg.text))
         self._send_next()
 
     def _on_tick(self) -> None:
-        for utterance in self._outside.overdue(self._node.now()):
+        for utterance, _ in self._outside.overdue(time.monotonic()):
             reason = (
                 f"whisper_ros gave no words within {self._timeout} s"
                 if self._listens()
@@ -86,8 +90,8 @@ class WhisperRosWords:
         return bool(self._sound.get_subscription_count())
 
     def _send_next(self) -> None:
-        if self._listens() and (utterance := self._outside.next(self._node.now())):
-            self._sound.publish(Float32MultiArray(data=utterance.samples))
+        if self._listens() and (asked := self._outside.next(time.monotonic())):
+            self._sound.publish(Float32MultiArray(data=samples_to_field(asked[1])))
 
     def _fail(self, utterance: Utterance, reason: str) -> None:
         self._node.trouble("whisper_ros", reason)
