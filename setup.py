@@ -16,6 +16,7 @@ NODES = (
     "audio_player",
     "voice",
     "recorder",
+    "bridge",
     "assistant",
 )
 

@@ -31,6 +31,9 @@ OWN_TEXT = "dialogue"
 #: The ways in which adapters are trained to call.
 OWN_FORMS = ("lora", "special_tokens")
 
+#: Values of transcriber that are other packages: the nodes in whose place they are. Their words come through bridge.
+OUTSIDE_TRANSCRIBERS = {"whisper_ros": ("transcriber",), "live_speech": ("audio_capture", "transcriber")}
+
 #: Launch argument: the parameter that it sets, as (node, parameter). Empty leaves the parameter file's value.
 PARAMETERS = {
     "tools": ("tool_detector", "detector"),
@@ -68,8 +71,16 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "transcriber",
                 default_value="",
-                description="What recognizes speech: faster_whisper, openai_whisper or lfm2_audio. "
+                description="What recognizes speech: faster_whisper, openai_whisper or lfm2_audio; or another package: "
+                "whisper_ros, or live_speech (a ROS4HRI recognizer, which also hears). "
                 "Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "bridge",
+                default_value="false",
+                choices=["true", "false"],
+                description="true: start bridge, which talks with other packages (ROS4HRI, audio_common) as the "
+                "parameter file says. With composed:=true it is always there.",
             ),
             DeclareLaunchArgument(
                 "dialogue",
@@ -173,14 +184,22 @@ def _nodes(context: LaunchContext) -> list:
     params_files = [value("params_file"), *([head_file] if head_file else [])]
     record = value("record") == "true"
     chosen["recorder", "enabled"] = record
-    names = [*NODES, *(["pan_tilt_sim"] if value("head") == "sim" else []), *(["recorder"] if record else [])]
+    without = OUTSIDE_TRANSCRIBERS.get(value("transcriber"), ())
+    if without:
+        chosen["bridge", "transcripts"] = chosen.pop(("transcriber", "backend"))
+    names = [
+        *(name for name in NODES if name not in without),
+        *(["pan_tilt_sim"] if value("head") == "sim" else []),
+        *(["recorder"] if record else []),
+        *(["bridge"] if without or value("bridge") == "true" else []),
+    ]
     if value("composed") == "true":
         nodes = [
             Node(
                 package="lfm_voice_ros",
                 executable="assistant",
                 output="screen",
-                arguments=["--head", value("head")],
+                arguments=["--head", value("head"), *(["--without", *without] if without else [])],
                 ros_arguments=[
                     argument
                     for file in [*params_files, *([_parameter_file(chosen)] if chosen else [])]

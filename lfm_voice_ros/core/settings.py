@@ -412,3 +412,31 @@ class RecorderSettings:
     folder: str = setting("~/.ros/lfm_voice/recordings", "where turns are kept, in a folder for each day")
     keep_days: int = setting(30, "days after which turns are deleted; 0 keeps them for ever", minimum=0, maximum=36500)
     speaker: str = setting("", "who speaks to the robot, for the dataset; empty where that isn't known")
+
+
+@dataclass(frozen=True)
+class BridgeSettings:
+    """Which other packages are talked with. Each needs its interface package, and is off until it is asked for."""
+
+    ros4hri: bool = setting(False, "publish humans/voices and intents as ROS4HRI (REP-155) has them")
+    transcripts: str = setting(
+        "own",
+        "whose words are the transcripts: own (transcriber), whisper_ros (which gets each utterance), or live_speech "
+        "(the final words of another ROS4HRI recognizer). With another than own, transcriber must not run, with "
+        "live_speech neither must audio_capture; the launch argument transcriber:= sees to it",
+        choices=("own", "whisper_ros", "live_speech"),
+    )
+    transcripts_timeout: float = setting(
+        6.0,
+        "s that whisper_ros may take for an utterance, the wait for earlier ones included",
+        minimum=0.5,
+        maximum=60.0,
+    )
+    audio_in: bool = setting(
+        False, "sound from audio_common/in goes to audio/external, for audio_capture with the source topic"
+    )
+    audio_out: str = setting(
+        "off",
+        "what goes to audio_common/out: input (what the robot hears) or output (what it says, as fast as it is heard)",
+        choices=("off", "input", "output"),
+    )

@@ -12,6 +12,7 @@ from rclpy.utilities import remove_ros_args
 from lfm_voice_ros.nodes.audio_capture import AudioCapture
 from lfm_voice_ros.nodes.audio_player import AudioPlayer
 from lfm_voice_ros.nodes.base import VoiceNode
+from lfm_voice_ros.nodes.bridge import Bridge
 from lfm_voice_ros.nodes.dialogue import Dialogue
 from lfm_voice_ros.nodes.pan_tilt import PanTilt
 from lfm_voice_ros.nodes.pan_tilt_sim import PanTiltSim
@@ -21,6 +22,9 @@ from lfm_voice_ros.nodes.tool_detector import ToolDetector
 from lfm_voice_ros.nodes.tool_server import ToolServer
 from lfm_voice_ros.nodes.transcriber import TranscriberNode
 from lfm_voice_ros.nodes.voice import Voice
+
+#: The nodes in whose place another package can hear.
+_OTHERS_CAN: dict[str, Callable[[], VoiceNode[Any]]] = {"audio_capture": AudioCapture, "transcriber": TranscriberNode}
 
 
 def main() -> int:
@@ -36,6 +40,13 @@ def main() -> int:
         default="sim",
         help="sim: a simulated head; external: a robot's own head controller",
     )
+    parser.add_argument(
+        "--without",
+        choices=tuple(_OTHERS_CAN),
+        nargs="+",
+        default=[],
+        help="nodes whose part another package has; see bridge.transcripts",
+    )
     try:
         own = remove_ros_args(sys.argv)[1:]
     except Exception as exc:  # the class is private to rclpy's C++ part
@@ -43,8 +54,7 @@ def main() -> int:
         return 2
     arguments = parser.parse_args(own)
     nodes: list[Callable[[], VoiceNode[Any]]] = [
-        AudioCapture,
-        TranscriberNode,
+        *(node for name, node in _OTHERS_CAN.items() if name not in arguments.without),
         ToolDetector,
         ToolServer,
         PanTilt,
@@ -52,6 +62,7 @@ def main() -> int:
         AudioPlayer,
         Voice,
         Recorder,
+        Bridge,
     ]
     if arguments.head == "sim":
         nodes.append(PanTiltSim)

@@ -33,6 +33,8 @@ _ACTIVITY_PERIOD = 1.0  # s between repeated voice_activity
 _PATIENCE = 5.0  # s for which a file waits until somebody takes utterances
 _DRY = 1.0  # s without sound after which an utterance can't go on
 _GAP = 0.2  # s; external sound that jumps further is another stream
+_STALE = 5.0  # s; external sound that is older was recorded before, as a replayed bag is
+_AHEAD = 60.0  # s; external sound that is later comes from a wrong clock
 _FORGIVEN = 5.0  # s of usable external sound after which a warning about unusable sound ends
 _RELEASE_TIMEOUT = 1.0  # s
 _BACKLOG = 400  # pieces of sound that may wait for the VAD
@@ -312,7 +314,11 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
 
 
 class _ExternalSound:
-    """The source ``topic``: sound of any rate from ``audio/external``."""
+    """The source ``topic``: sound of any rate from ``audio/external``.
+
+    Stamps that are far from now, as those of a replayed bag, are moved to now, all by the same time, so that the sound
+    has the gaps that it had.
+    """
 
     description = "topic audio/external"
 
@@ -322,6 +328,7 @@ class _ExternalSound:
         self._deliver: Callable[[Samples, float], None] | None = None
         self._resampler: StreamResampler | None = None
         self._expected = 0.0  # s, the stamp that goes on without a gap
+        self._moved = 0.0  # s, added to stamps that are far from now
         self._bad_at: dict[str, float] = {}  # s, monotonic, by kind
         self._work = node.add_worker("external sound", self._take, _BACKLOG)
         node.create_subscription(Audio, "audio/external", self._work.put, qos.AUDIO)
@@ -352,13 +359,22 @@ class _ExternalSound:
         for kind in [k for k, at in self._bad_at.items() if time.monotonic() - at > _FORGIVEN]:
             del self._bad_at[kind]
             self._node.well(f"external sound: {kind}")
-        at = to_seconds(msg.header.stamp) or max(self._node.now(), self._expected)
+        stamp = to_seconds(msg.header.stamp)
+        at = self._near_now(stamp) if stamp else max(self._node.now(), self._expected)
         if self._resampler is None or self._resampler.from_rate != msg.sample_rate or abs(at - self._expected) > _GAP:
             self._resampler = StreamResampler(msg.sample_rate, SAMPLE_RATE)
         self._expected = at + samples.size / msg.sample_rate
         began = at - self._resampler.held_seconds
         if (ready := self._resampler.push(samples)).size:
             deliver(np.clip(ready, -1.0, 1.0), began)
+
+    def _near_now(self, stamp: float) -> float:
+        now = self._node.now()
+        for at in (stamp, stamp + self._moved):
+            if now - _STALE <= at <= now + _AHEAD:
+                return at
+        self._moved = now - stamp
+        return now
 
 
 def _level_dbfs(frame: Samples) -> float:

@@ -5,6 +5,9 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 #: Streams of sound: a lost chunk is a lost syllable, and two seconds of backlog are more than anybody wants to hear.
 AUDIO = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
+#: Sound of other packages: best effort matches every publisher, and audio_common of mgonzs13 publishes so.
+SOUND_OF_OTHERS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+
 #: Things that happen once: utterances, transcripts, decisions, results, replies, interrupts.
 EVENT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.RELIABLE)
 

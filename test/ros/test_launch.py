@@ -22,6 +22,7 @@ ARGUMENTS = [
     "tools",
     "tools_model",
     "transcriber",
+    "bridge",
     "dialogue",
     "dialogue_model",
     "adapter",
@@ -188,6 +189,18 @@ def test_recording_is_switched_on_by_an_argument_only(
     probe.wait_for(lambda: _told(diagnostics, "keeping/recorder", where), timeout=60.0, what="the lamp")
     probe.wait_for(lambda: _told(diagnostics, "deaf/recorder", "off"), timeout=60.0, what="a recorder that is off")
     assert not _told(diagnostics, "deaf/recorder", where)
+
+
+def test_another_package_can_recognize_speech_in_place_of_the_transcriber(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe
+) -> None:
+    pytest.importorskip("whisper_msgs", reason="needs whisper_msgs")
+    diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
+    launch("transcriber:=whisper_ros", "composed:=true", *QUIET)
+
+    probe.wait_for(lambda: _told(diagnostics, "bridge", "whisper_ros"), timeout=60.0, what="the bridge")
+    probe.wait_for(lambda: _told(diagnostics, "tool_server", "ok"), timeout=60.0, what="the others")
+    assert "transcriber" not in {status.name for message in diagnostics for status in message.status}
 
 
 def _told(diagnostics: list[DiagnosticArray], node: str, text: str) -> bool:

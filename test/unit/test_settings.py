@@ -24,6 +24,7 @@ ALL = {
     "voice": settings.VoiceSettings,
     "audio_player": settings.AudioPlayerSettings,
     "recorder": settings.RecorderSettings,
+    "bridge": settings.BridgeSettings,
 }
 
 
