@@ -15,6 +15,7 @@ NODES = (
     "dialogue",
     "audio_player",
     "recorder",
+    "markers",
     "assistant",
 )
 

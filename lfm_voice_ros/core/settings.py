@@ -330,3 +330,20 @@ class RecorderSettings:
     folder: str = setting("~/.ros/lfm_voice/recordings", "where turns are kept, in a folder for each day")
     keep_days: int = setting(30, "days after which turns are deleted; 0 keeps them for ever", minimum=0, maximum=36500)
     speaker: str = setting("", "who speaks to the robot, for the dataset; empty where that isn't known")
+
+
+@dataclass(frozen=True)
+class MarkersSettings:
+    """What RViz shows above and beside the head. The defaults fit urdf/pan_tilt_head.urdf."""
+
+    frame: str = setting("head_base_link", "the frame of the head's foot: x forward, z up")
+    axis_height: float = setting(
+        0.11, "m from the foot up to the axis of tilt, where arrows begin", minimum=-5.0, maximum=5.0
+    )
+    arrow_length: float = setting(
+        0.3, "m of the arrow to where a command will turn the head", minimum=0.01, maximum=10.0
+    )
+    text_above: float = setting(0.25, "m from the foot up to the lowest line of text", minimum=-5.0, maximum=5.0)
+    text_size: float = setting(0.025, "m, height of a capital letter", minimum=0.001, maximum=1.0)
+    text_width: int = setting(40, "letters in a line", minimum=10, maximum=200)
+    lifetime: float = setting(8.0, "s for which words are shown", minimum=0.1, maximum=3600.0)

@@ -34,6 +34,8 @@ ARGUMENTS = [
     "namespace",
     "params_file",
     "composed",
+    "rviz",
+    "description",
 ]
 QUIET = ("audio_source:=topic", "audio_sink:=none")
 

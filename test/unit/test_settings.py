@@ -23,6 +23,7 @@ ALL = {
     "dialogue": settings.DialogueSettings,
     "audio_player": settings.AudioPlayerSettings,
     "recorder": settings.RecorderSettings,
+    "markers": settings.MarkersSettings,
 }
 
 
