@@ -103,7 +103,7 @@ def _head(context: LaunchContext) -> list:
 
 
 def _controllers() -> list:
-    """The controller manager, which takes the robot_description from a topic, and what loads its controllers in turn."""
+    """The controller manager, which reads the topic robot_description, and what loads its two controllers in turn."""
     file = str(SHARE / "config" / "head_controllers.yaml")
     return [
         Node(package="controller_manager", executable="ros2_control_node", output="screen", parameters=[file]),
