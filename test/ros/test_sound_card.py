@@ -202,7 +202,7 @@ def test_a_reply_is_heard_from_the_speaker_also_after_the_sound_server_was_away(
 
 
 def _heard_of_a_second(probe: Probe, states: list[Any], server: SoundServer, path: Path) -> tuple[float, float]:
-    """Say a tone of a second at 440 Hz; give the seconds of it that came out of the speaker, and its frequency there."""
+    """Say a second of 440 Hz; give how many seconds of it came out of the speaker, and at which frequency."""
     warm_up(probe, states, f"warm-up {path.name}")
     recorder = server.record(path)
     _await_recording(path)

@@ -7,62 +7,16 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from numpy.typing import NDArray
+from robot import JOINTS, REPOSITORY, ROBOT, attribute, pose_of
 
 from lfm_voice_ros.core.markers import COMMAND, HEARD, SAID, direction
 from lfm_voice_ros.core.settings import MarkersSettings, PanTiltSettings
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-ROBOT = ElementTree.parse(REPOSITORY / "urdf/pan_tilt_head.urdf").getroot()
-JOINTS = {joint.get("name", ""): joint for joint in ROBOT.findall("joint")}
 HEAD = PanTiltSettings()
-
-Matrix = NDArray[np.float64]
-
-
-def numbers(text: str | None) -> list[float]:
-    return [float(one) for one in (text or "0 0 0").split()]
-
-
-def attribute(element: ElementTree.Element, child: str, name: str) -> str:
-    found = element.find(child)
-    assert found is not None, f"{element.get('name')} has no {child}"
-    value = found.get(name)
-    assert value is not None
-    return value
-
-
-def turn(axis: list[float], angle: float) -> Matrix:
-    """Rodrigues' formula."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross)
-
-
-def pose_of(link: str, angles: dict[str, float]) -> Matrix:
-    """Where a link is in base_link with the joints at these angles, as a matrix of 4 by 4."""
-    pose = np.eye(4)
-    while link != "base_link":
-        (joint,) = (one for one in JOINTS.values() if attribute(one, "child", "link") == link)
-        step = np.eye(4)
-        origin = joint.find("origin")
-        if origin is not None:
-            roll, pitch, yaw = numbers(origin.get("rpy"))
-            step[:3, 3] = numbers(origin.get("xyz"))
-            step[:3, :3] = turn([0, 0, 1], yaw) @ turn([0, 1, 0], pitch) @ turn([1, 0, 0], roll)
-        if joint.get("type") == "revolute":
-            motion = np.eye(4)
-            motion[:3, :3] = turn(numbers(attribute(joint, "axis", "xyz")), angles[joint.get("name", "")])
-            step = step @ motion
-        pose = step @ pose
-        link = attribute(joint, "parent", "link")
-    return pose
 
 
 def test_the_head_is_one_tree_with_its_root_at_the_base() -> None:
