@@ -50,9 +50,9 @@ def origin_of(element: ElementTree.Element) -> Matrix:
 
 
 def pose_of(link: str, angles: Mapping[str, float]) -> Matrix:
-    """Give where a link is in base_link, as a pose of 4 by 4, with the joints at these angles."""
+    """Give where a link is in head_base_link, as a pose of 4 by 4, with the joints at these angles."""
     pose = np.eye(4)
-    while link != "base_link":
+    while link != "head_base_link":
         (joint,) = (one for one in JOINTS.values() if attribute(one, "child", "link") == link)
         step = origin_of(joint)
         if joint.get("type") == "revolute":

@@ -24,7 +24,7 @@ def test_the_head_is_one_tree_with_its_root_at_the_base() -> None:
     children = [attribute(joint, "child", "link") for joint in JOINTS.values()]
 
     assert len(children) == len(set(children))
-    assert links - set(children) == {"base_link"}
+    assert links - set(children) == {MarkersSettings().frame}
     assert {attribute(joint, "parent", "link") for joint in JOINTS.values()} <= links
 
 
@@ -51,12 +51,9 @@ def test_the_camera_looks_where_pan_tilt_and_the_arrows_say(pan: float, tilt: fl
 
 
 def test_the_arrows_begin_on_the_axis_of_tilt() -> None:
-    markers = MarkersSettings()
-    foot, axis = (
-        pose_of(link, {HEAD.pan_joint: 0.4, HEAD.tilt_joint: 0.0}) for link in (markers.frame, "head_tilt_link")
-    )
+    axis = pose_of("head_tilt_link", {HEAD.pan_joint: 0.4, HEAD.tilt_joint: 0.0})
 
-    assert axis[:3, 3] - foot[:3, 3] == pytest.approx([0.0, 0.0, markers.axis_height])
+    assert axis[:3, 3] == pytest.approx([0.0, 0.0, MarkersSettings().axis_height])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +101,7 @@ def test_the_xacro_file_holds_nothing_but_the_two_others() -> None:
 
 def _display(kind: str) -> dict[str, Any]:
     view = yaml.safe_load((REPOSITORY / "rviz/assistant.rviz").read_text())["Visualization Manager"]
-    assert view["Global Options"]["Fixed Frame"] == "base_link"
+    assert view["Global Options"]["Fixed Frame"] == MarkersSettings().frame
     (display,) = (one for one in view["Displays"] if one["Class"] == f"rviz_default_plugins/{kind}")
     assert display["Enabled"] is True
     return dict(display)
