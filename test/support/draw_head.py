@@ -70,9 +70,9 @@ def draw(path: Path) -> None:
                 axes.text(*mark.position, mark.text, color=mark.color, ha="center", va="center", fontsize=8)
             else:
                 axes.quiver(*mark.start, *np.subtract(mark.end, mark.start), color=mark.color, linewidth=3)
-        for axis, (name, color) in enumerate((("x", "red"), ("y", "limegreen"), ("z", "dodgerblue"))):
-            axes.quiver(0, 0, 0, *(0.12 * np.eye(3)[axis]), color=color, linewidth=1)
-            axes.text(*(0.14 * np.eye(3)[axis]), name, color=color)
+        for axis, (name, paint) in enumerate((("x", "red"), ("y", "limegreen"), ("z", "dodgerblue"))):
+            axes.quiver(0, 0, 0, *(0.12 * np.eye(3)[axis]), color=paint, linewidth=1)
+            axes.text(*(0.14 * np.eye(3)[axis]), name, color=paint)
         axes.set(xlim=(-0.2, 0.25), ylim=(-0.2, 0.25), zlim=(0, 0.45))
         axes.set_box_aspect((1, 1, 1), zoom=1.3)
         axes.view_init(elev=15, azim=-20)
