@@ -17,6 +17,7 @@ NODES = (
     "voice",
     "recorder",
     "bridge",
+    "markers",
     "assistant",
 )
 

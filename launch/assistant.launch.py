@@ -2,13 +2,22 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, GroupAction, OpaqueFunction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushRosNamespace
 
@@ -157,6 +166,18 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="true: all nodes in one process.",
             ),
+            DeclareLaunchArgument(
+                "rviz",
+                default_value="false",
+                choices=["true", "false"],
+                description="true: RViz with the head, what was heard and said above it, and an arrow to where a "
+                "command will turn it.",
+            ),
+            DeclareLaunchArgument(
+                "description",
+                default_value="",
+                description="A URDF file of the robot, for rviz:=true. Empty: the package's pan_tilt_head.urdf.",
+            ),
             OpaqueFunction(function=_nodes),
         ]
     )
@@ -230,7 +251,17 @@ def _nodes(context: LaunchContext) -> list:
         )
         for node in nodes
     ]
-    return [GroupAction([PushRosNamespace(value("namespace")), *nodes]), *endings]
+    return [GroupAction([PushRosNamespace(value("namespace")), *nodes]), *endings, *_view(value)]
+
+
+def _view(value: Callable[[str], str]) -> list:
+    """RViz and what feeds it; the joints are moved by this file's own head."""
+    if value("rviz") != "true":
+        return []
+    given = {name: value(name) for name in ("rviz", "description", "namespace", "params_file")}
+    file = Path(get_package_share_directory("lfm_voice_ros")) / "launch" / "head.launch.py"
+    source = PythonLaunchDescriptionSource(str(file))
+    return [IncludeLaunchDescription(source, launch_arguments={"head": "external", **given}.items())]
 
 
 def _parameter_file(chosen: dict) -> str:

@@ -440,3 +440,20 @@ class BridgeSettings:
         "what goes to audio_common/out: input (what the robot hears) or output (what it says, as fast as it is heard)",
         choices=("off", "input", "output"),
     )
+
+
+@dataclass(frozen=True)
+class MarkersSettings:
+    """What RViz shows above and beside the head. The defaults fit urdf/pan_tilt_head.urdf."""
+
+    frame: str = setting("head_base_link", "the frame of the head's foot: x forward, z up")
+    axis_height: float = setting(
+        0.11, "m from the foot up to the axis of tilt, where arrows begin", minimum=-5.0, maximum=5.0
+    )
+    arrow_length: float = setting(
+        0.3, "m of the arrow to where a command will turn the head", minimum=0.01, maximum=10.0
+    )
+    text_above: float = setting(0.25, "m from the foot up to the lowest line of text", minimum=-5.0, maximum=5.0)
+    text_size: float = setting(0.025, "m, height of a capital letter", minimum=0.001, maximum=1.0)
+    text_width: int = setting(40, "letters in a line", minimum=10, maximum=200)
+    lifetime: float = setting(8.0, "s for which words are shown", minimum=0.1, maximum=3600.0)

@@ -13,9 +13,9 @@ import pytest
 import torch
 from lessons import LESSONS, write_lessons
 
-pytest.importorskip("peft")
-pytest.importorskip("accelerate")
-pytest.importorskip("tensorboard")
+pytest.importorskip("peft", reason="needs scripts/setup --lfm")
+pytest.importorskip("accelerate", reason="needs scripts/setup --lfm")
+pytest.importorskip("tensorboard", reason="needs scripts/setup --extra training")
 
 from lfm_voice_ros.backends.wav_file import read_wav
 from lfm_voice_ros.core.call_stream import SYNTAXES, CallStream

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from diagnostic_msgs.msg import DiagnosticArray
 from harness import Probe
 from sensor_msgs.msg import JointState
+from visualization_msgs.msg import MarkerArray
 
 from lfm_voice_ros.msg import HeadState, ToolResult
 from lfm_voice_ros.srv import CallTool
@@ -36,6 +38,8 @@ ARGUMENTS = [
     "namespace",
     "params_file",
     "composed",
+    "rviz",
+    "description",
 ]
 QUIET = ("audio_source:=topic", "audio_sink:=none")
 
@@ -45,8 +49,8 @@ def launch(domain: int) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start `ros2 launch lfm_voice_ros assistant.launch.py` with arguments; it ends with the test."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        command = ["ros2", "launch", "lfm_voice_ros", "assistant.launch.py", *arguments]
+    def start(*arguments: str, file: str = "assistant.launch.py") -> subprocess.Popen[str]:
+        command = ["ros2", "launch", "lfm_voice_ros", file, *arguments]
         running.append(
             subprocess.Popen(
                 command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
@@ -201,6 +205,55 @@ def test_another_package_can_recognize_speech_in_place_of_the_transcriber(
     probe.wait_for(lambda: _told(diagnostics, "bridge", "whisper_ros"), timeout=60.0, what="the bridge")
     probe.wait_for(lambda: _told(diagnostics, "tool_server", "ok"), timeout=60.0, what="the others")
     assert "transcriber" not in {status.name for message in diagnostics for status in message.status}
+
+
+def test_the_view_gets_its_markers_and_what_is_not_installed_is_named(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe
+) -> None:
+    states = probe.subscribe("/robot/head/state", HeadState)
+    markers: list[MarkerArray] = probe.subscribe("/robot/markers", MarkerArray)
+    assistant = launch("namespace:=robot", "composed:=true", "rviz:=true", *QUIET)
+    probe.wait_for(lambda: states and not states[-1].stale, timeout=60.0, what="a head")
+
+    request = CallTool.Request()
+    request.call.name = "nod"
+    assert probe.call("/robot/call_tool", CallTool, request).result.status == ToolResult.SUCCEEDED
+    probe.wait_for(
+        lambda: any(marker.ns == "command" for message in markers for marker in message.markers),
+        what="the arrow of a nod",
+    )
+
+    assistant.send_signal(signal.SIGINT)
+    output, _ = assistant.communicate(timeout=15)
+    assert assistant.returncode == 0
+    assert not [line for line in output.splitlines() if line.startswith("[markers") and "Traceback" in line]
+    for package in ("rviz2", "robot_state_publisher"):
+        assert _installed(package) or f"{package}: not installed (sudo apt install ros-" in output
+
+
+@pytest.mark.parametrize("head", ["auto", "sim", "ros2_control"])
+def test_a_head_alone_has_joints_whatever_is_installed(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe, head: str
+) -> None:
+    joints: list[JointState] = probe.subscribe("/robot/joint_states", JointState)
+    started = launch(f"head:={head}", "namespace:=robot", file="head.launch.py")
+
+    probe.wait_for(lambda: joints, timeout=60.0, what="a joint state")
+
+    assert set(joints[-1].name) == {"head_pan_joint", "head_tilt_joint"}
+    started.send_signal(signal.SIGINT)
+    output, _ = started.communicate(timeout=15)
+    assert "Traceback" not in output
+    stands_in = head != "sim" and not _installed("controller_manager")
+    assert ("pan_tilt_sim moves the head instead" in output) is stands_in
+
+
+def _installed(package: str) -> bool:
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _told(diagnostics: list[DiagnosticArray], node: str, text: str) -> bool:

@@ -40,6 +40,7 @@ STEPS = 150
 MISHEARD = "Hm, hm, hm."
 
 
+@pytest.mark.timeout(300)  # it trains for half a minute, and others work beside it
 def test_a_robot_that_knew_keywords_moves_its_head_by_a_call_that_it_has_learned_from_its_own_conversation(
     start: Start, probe: Probe, tmp_path: Path
 ) -> None:

@@ -139,8 +139,8 @@ def test_noise_without_words_leaves_the_talk_as_it_was(ready: Talk) -> None:
 def test_an_adapter_is_swapped_while_the_robot_talks_and_one_that_fails_changes_nothing(
     ready: Talk, tiny: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("peft")
-    pytest.importorskip("tensorboard")
+    pytest.importorskip("peft", reason="needs scripts/setup --lfm")
+    pytest.importorskip("tensorboard", reason="needs scripts/setup --extra training")
     from lessons import write_lessons
 
     from lfm_voice_ros.lfm2_audio.adapter import Trained

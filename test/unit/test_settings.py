@@ -25,6 +25,7 @@ ALL = {
     "audio_player": settings.AudioPlayerSettings,
     "recorder": settings.RecorderSettings,
     "bridge": settings.BridgeSettings,
+    "markers": settings.MarkersSettings,
 }
 
 
