@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lfm_voice_ros.backends import load_synthesizer
@@ -16,6 +17,7 @@ from lfm_voice_ros.core.types import ToolSpec
 from lfm_voice_ros.detectors import pattern_file
 from lfm_voice_ros.detectors.keywords import KeywordDetector
 from lfm_voice_ros.detectors.pattern_file import PatternFile
+from lfm_voice_ros.detectors.phrases import own_patterns
 
 #: The name of the model that comes with the package.
 BUNDLED = "bundled"
@@ -25,12 +27,13 @@ Tell = Callable[[str, str, Level], None]
 
 
 def load_patterns(settings: ToolDetectorSettings, tools: Sequence[ToolSpec]) -> PatternFile:
-    """Read the patterns that the settings name.
+    """Read the patterns that the settings name; the phrases of the tools themselves come first.
 
-    Raises ConfigurationError, with file, line and reason, when they are wrong.
+    Raises ConfigurationError, with file, line or phrase, and reason, when they are wrong.
     """
     path = config_file("keywords.yaml", settings.patterns_file)
-    return pattern_file.read(path, [tool.name for tool in tools])
+    read = pattern_file.read(path, [tool.name for tool in tools])
+    return replace(read, patterns=(*own_patterns(tools, read), *read.patterns))
 
 
 def load_detector(settings: ToolDetectorSettings, tools: Sequence[ToolSpec], patterns: PatternFile) -> Detector:

@@ -6,7 +6,8 @@ VoiceError
 ├── AudioError           this sound can't be used: it is dropped, the next may be fine
 ├── ModelOutputError     what a model wrote is no tool call: it is dropped
 └── ToolError            a tool could not do what was asked: the result says why
-    └── ToolTimeout      it did not answer in time
+    ├── ToolTimeout      it did not answer in time
+    └── ToolCanceled     it was to end, or not to begin
 """
 
 
@@ -36,3 +37,7 @@ class ToolError(VoiceError):
 
 class ToolTimeout(ToolError):
     """A tool did not answer in time."""
+
+
+class ToolCanceled(ToolError):
+    """A tool was told to end, or not to begin."""

@@ -59,11 +59,12 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class ToolSpec:
-    """What a model is told of a tool."""
+    """What detectors and models are told of a tool."""
 
     name: str
     description: str
     parameters: Mapping[str, Json]  # JSON schema of the arguments
+    phrases: tuple[str, ...] = ()  # ways to ask for it; models aren't told of them
 
 
 @dataclass(frozen=True)

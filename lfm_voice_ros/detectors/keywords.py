@@ -15,7 +15,7 @@ from lfm_voice_ros.core.types import Json, ToolCall, ToolDecision
 from lfm_voice_ros.detectors import pattern_file
 from lfm_voice_ros.detectors.pattern_file import MOVES, Pattern, PatternFile
 from lfm_voice_ros.detectors.plain_text import matched_length, plain, without_openers
-from lfm_voice_ros.detectors.sentences import Clause, clauses, sentences
+from lfm_voice_ros.detectors.sentences import Clause, clauses, joined, sentences
 from lfm_voice_ros.detectors.slots import Slots
 
 _LONGEST_TEXT = 20_000  # characters; nobody says that much in one breath
@@ -39,6 +39,7 @@ class KeywordDetector:
         self._file = patterns
         self._slots = Slots(patterns)
         self._reader = _ClauseReader(patterns, self._slots)
+        self._own_tools = frozenset(pattern.tool for pattern in patterns.patterns if pattern.own)
 
     @classmethod
     def from_file(cls, path: Path, own_tools: Collection[str] = ()) -> KeywordDetector:
@@ -60,17 +61,29 @@ class KeywordDetector:
         return ToolDecision(tuple(turn.calls), self.name)
 
     def _read_sentence(self, sentence: str, turn: _Turn) -> None:
+        pieces = clauses(sentence)
+        if pieces and self._read_own(joined(pieces).text, turn):
+            return
         if self._file.left_alone.search(without_openers(sentence, self._file)):
             return
         turn.begin_sentence()
-        pieces = clauses(sentence)
         at = 0
         while at < len(pieces) and len(turn.calls) <= _MOST_CALLS:
             for length in range(min(_LONGEST_SPAN, len(pieces) - at), 0, -1):
-                clause = _joined(pieces[at : at + length])
+                clause = joined(pieces[at : at + length])
                 if self._read_clause(clause, turn, spanning=length > 1):
                     at += length
                     break
+
+    def _read_own(self, text: str, turn: _Turn) -> bool:
+        """Take a sentence that is a phrase of one of the robot's own tools and nothing else, whatever else is in it."""
+        if turn.calls and self._cancels(without_openers(text, self._file)):
+            return False  # it takes back what was said before
+        reading = self._reader.read_own(text)
+        if reading.calls:
+            turn.begin_sentence()
+            turn.add(reading)
+        return bool(reading.calls)
 
     def _read_clause(self, clause: Clause, turn: _Turn, *, spanning: bool) -> bool:
         """Apply a clause to the turn. Only a ``spanning`` one can be refused: then its pieces are read one by one."""
@@ -122,6 +135,9 @@ class KeywordDetector:
         return (amount := next(amounts, None)) is not None and turn.amend(self._slots.degrees(amount))
 
     def _leave_alone(self, clause: Clause, text: str, turn: _Turn) -> None:
+        if turn.correcting and turn.calls and turn.calls[-1].name in self._own_tools:
+            # "Go to the desk, no wait, upstairs": where to is unclear, so the robot stays.
+            turn.calls.pop()
         turn.poisoned = turn.poisoned or self._file.poison.match(text) is not None
         turn.unread = True
         # "look up and down the street": what seemed to be a command was half of something else.
@@ -241,6 +257,7 @@ class _ClauseReader:
         self._slots = slots
         self._all = _Group(patterns.patterns)
         self._spanning = _Group([pattern for pattern in patterns.patterns if pattern.spans])
+        self._own = _Group([pattern for pattern in patterns.patterns if pattern.own])
 
     def read(self, text: str, before: frozenset[str], *, gerund: bool, spanning: bool = False) -> _Reading:
         """Read a clause; ``before`` are the tools whose verb it may share."""
@@ -256,6 +273,17 @@ class _ClauseReader:
                 if calls := self._calls(variant, before, spanning=spanning):
                     return _Reading(calls, bare=True, gerund=True)
         return _Reading() if spanning else self._read_negated(text)
+
+    def read_own(self, text: str) -> _Reading:
+        """Read a sentence that is made of one phrase of a tool of the robot's own."""
+        if not self._own.patterns or len(text) > _LONGEST_CLAUSE:
+            return _Reading()
+        for gerund in (False, True):
+            for variant, is_gerund in self._variants(text, gerund):
+                for end, call in self._matches(variant, 0, frozenset(), self._own):
+                    if end == len(variant):
+                        return _Reading((call,), gerund=is_gerund)
+        return _Reading()
 
     def _read_negated(self, text: str) -> _Reading:
         text = without_openers(text, self._file)
@@ -368,6 +396,9 @@ class _ClauseReader:
         return sorted(found.items(), reverse=True, key=lambda item: item[0])
 
     def _call(self, pattern: Pattern, groups: dict[str, str]) -> ToolCall:
+        if pattern.slots is not None:
+            read = {name: read(groups[name]) for name, read in pattern.slots.items() if name in groups}
+            return ToolCall(pattern.tool, read)
         tool = pattern.tool or next(name for name in MOVES if name in groups)
         arguments: dict[str, Json] = {}
         if "degrees" in groups and (degrees := self._slots.degrees(groups["degrees"])) is not None:
@@ -379,11 +410,6 @@ class _ClauseReader:
                 if group in groups and (degrees := self._slots.degrees(groups[group])) is not None:
                     arguments[argument] = sign * degrees + 0.0
         return ToolCall(tool, arguments)
-
-
-def _joined(pieces: Sequence[Clause]) -> Clause:
-    text = pieces[0].text + "".join(piece.joint + piece.text for piece in pieces[1:])
-    return Clause(pieces[0].joint, text)
 
 
 def _words(joint: str) -> set[str]:

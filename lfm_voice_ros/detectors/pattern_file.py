@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from lfm_voice_ros.core.errors import ConfigurationError
+from lfm_voice_ros.core.types import Json
 
 #: The tools that have an argument ``degrees``; a direction means one of them.
 MOVES = ("pan_left", "pan_right", "tilt_up", "tilt_down")
@@ -40,6 +41,12 @@ class Pattern:
     expression: re.Pattern[str]
     follows: frozenset[str]  # only after a call of these; empty: always
     spans: bool  # may reach over an "and" or a comma
+    slots: Mapping[str, Callable[[str], Json]] | None = None  # of a robot's own tool: how its arguments are read
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a phrase of a robot's own tool."""
+        return self.slots is not None
 
     def groups(self, match: re.Match[str]) -> dict[str, str]:
         """Give the named groups that matched, by their names in the file."""

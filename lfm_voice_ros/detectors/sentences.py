@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _DEGREE_SIGNS = str.maketrans({"º": "°", "˚": "°"})
@@ -63,3 +63,9 @@ def clauses(sentence: str) -> list[Clause]:
     if piece := sentence[start:].strip():
         found.append(Clause(joint, piece))
     return found
+
+
+def joined(pieces: Sequence[Clause]) -> Clause:
+    """Put neighbouring clauses together again."""
+    text = pieces[0].text + "".join(piece.joint + piece.text for piece in pieces[1:])
+    return Clause(pieces[0].joint, text)

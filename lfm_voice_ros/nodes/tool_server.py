@@ -22,13 +22,18 @@ from lfm_voice_ros.msg import ToolResult as ToolResultMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
 from lfm_voice_ros.nodes.conversions import call_from_msg, result_to_msg
+from lfm_voice_ros.nodes.reports import Reports
+from lfm_voice_ros.nodes.robot_skills import RobotSkills
 from lfm_voice_ros.nodes.runtime import run
 from lfm_voice_ros.srv import CallTool, MoveHead
 from lfm_voice_ros.tools.clock import Places, now
 from lfm_voice_ros.tools.executor import ToolExecutor
 from lfm_voice_ros.tools.registry import Registry
+from lfm_voice_ros.tools.skill import SkillBook
+from lfm_voice_ros.tools.tasks import Task
 
 _ASK_PERIOD = 0.3  # s
+_CHECK_PERIOD = 1.0  # s between looks for tasks that are overdue or lost
 _REMEMBERED = 256  # utterances; a second decision for one of them is not run
 
 
@@ -39,6 +44,7 @@ class _Job:
         self.utterance_id = utterance_id
         self.calls = calls
         self.canceled = threading.Event()
+        self.ending: tuple[Task, ...] = ()  # tasks that were asked to end for it
         self._future = future
 
     def answer(self, msg: ToolResultMsg) -> None:
@@ -55,7 +61,11 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         registry = Registry.from_file(config_file("tools.yaml", self.settings.tools_file), self.settings.allowed)
         self._head = _HeadClient(self, self.settings.timeout)
         places = Places.from_file(config_file("places.yaml"))
-        self._executor = ToolExecutor(registry, self._head, places, now)
+        reports = Reports(self)
+        self._skills = SkillBook(RobotSkills(self), reports.report, self.settings.timeout, time.monotonic)
+        self._executor = ToolExecutor(registry, self._head, places, now, self._skills)
+        for tool, reason in self._skills.missing.items():
+            self.trouble(f"tool {tool}", f"the tool {tool} doesn't work: {reason}", Level.WARN)
         self._jobs = self.add_worker("tools", self._work, self.settings.queue)
         self._running: _Job | None = None
         self._decided: deque[str] = deque(maxlen=_REMEMBERED)
@@ -63,11 +73,16 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self.listen(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
         # A group of its own: while it awaits a tool, the head's answers must still be taken.
         self.create_service(CallTool, "call_tool", self._on_call_tool, callback_group=ReentrantCallbackGroup())
+        self.create_timer(_CHECK_PERIOD, self._check_tasks)
         self.health.value("tools", ", ".join(tool.name for tool in registry))
 
     def activate(self) -> None:
         """Find the head, so that the first call need not wait for it."""
         self._jobs.put(None)
+
+    def _check_tasks(self) -> None:
+        self._skills.tasks.check()
+        self.health.value("running tasks", ", ".join(self._skills.tasks.names()) or "none")
 
     def _on_decision(self, msg: ToolDecision) -> None:
         if msg.utterance_id and msg.utterance_id in self._decided:
@@ -118,10 +133,14 @@ class ToolServer(VoiceNode[ToolServerSettings]):
                 running.canceled.set()
             for waiting in self._jobs.clear():
                 if waiting:
+                    self._executor.leave(waiting.ending)
                     self._refuse(waiting, ToolStatus.CANCELED, "", "stop came first")
+        # Behind the marks above: what is just being begun sees one of the two. What becomes of these, the call tells.
+        job.ending = self._executor.interrupt(job.calls)
         if self._jobs.put(job):
             self.well("queue")
         else:
+            self._executor.leave(job.ending)
             self.trouble("queue", "too many tool calls at once; some were refused")
             self._refuse(job, ToolStatus.REJECTED, "I am still busy with something else.", "the queue is full")
 
@@ -135,7 +154,7 @@ class ToolServer(VoiceNode[ToolServerSettings]):
             return
         self._running = job
         try:
-            self._executor.run(job.calls, job.canceled.is_set, partial(self._publish, job))
+            self._executor.run(job.calls, job.canceled.is_set, partial(self._publish, job), job.ending)
         except Exception as exc:
             # What nobody foresaw must leave neither the dialogue nor a service's caller waiting.
             self._refuse(job, ToolStatus.FAILED, "Something went wrong inside me.", f"{type(exc).__name__}: {exc}")

@@ -59,13 +59,13 @@ class Places:
 class TimeOfDay:
     """A binding that tells the time."""
 
-    words = frozenset({"time", "place"})
+    words: Mapping[str, frozenset[str]] = {"done": frozenset({"time", "place"}), "failed": frozenset({"reason"})}
 
     def __init__(self, places: Places, now: Now) -> None:
         self._places = places
         self._now = now
 
-    def run(self, arguments: Mapping[str, Json], append: bool) -> Outcome:
+    def run(self, arguments: Mapping[str, Json], append: bool, canceled: Callable[[], bool]) -> Outcome:
         """The time here, or in ``location``."""
         place = arguments.get("location")
         moment = self._now(self._places.zone(place) if place else None)
@@ -79,12 +79,12 @@ class TimeOfDay:
 class Date:
     """A binding that tells the date."""
 
-    words = frozenset({"date"})
+    words: Mapping[str, frozenset[str]] = {"done": frozenset({"date"}), "failed": frozenset({"reason"})}
 
     def __init__(self, now: Now) -> None:
         self._now = now
 
-    def run(self, arguments: Mapping[str, Json], append: bool) -> Outcome:
+    def run(self, arguments: Mapping[str, Json], append: bool, canceled: Callable[[], bool]) -> Outcome:
         """The date where the robot is."""
         moment = self._now(None)
         return Outcome(

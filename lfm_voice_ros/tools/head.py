@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lfm_voice_ros.core.errors import ConfigurationError
@@ -44,7 +44,10 @@ class Axis:
 class HeadMotion:
     """A binding that moves the head."""
 
-    words = frozenset({"moved", "position"})
+    words: Mapping[str, frozenset[str]] = {
+        **dict.fromkeys(("done", "limited", "at_limit"), frozenset({"moved", "position"})),
+        "failed": frozenset({"reason"}),
+    }
 
     def __init__(self, head: Head, motion: str, pan: Axis | None, tilt: Axis | None) -> None:
         self._head = head
@@ -52,7 +55,7 @@ class HeadMotion:
         self._pan = pan
         self._tilt = tilt
 
-    def run(self, arguments: Mapping[str, Json], append: bool) -> Outcome:
+    def run(self, arguments: Mapping[str, Json], append: bool, canceled: Callable[[], bool]) -> Outcome:
         """Begin the motion; the outcome tells what was really applied."""
         move = self._head.move(
             self._motion,
@@ -72,12 +75,12 @@ class HeadMotion:
 class HeadPosition:
     """A binding that tells where the head is."""
 
-    words = frozenset({"position"})
+    words: Mapping[str, frozenset[str]] = {"done": frozenset({"position"}), "failed": frozenset({"reason"})}
 
     def __init__(self, head: Head) -> None:
         self._head = head
 
-    def run(self, arguments: Mapping[str, Json], append: bool) -> Outcome:
+    def run(self, arguments: Mapping[str, Json], append: bool, canceled: Callable[[], bool]) -> Outcome:
         """Ask the head."""
         pan, tilt = self._head.position()
         return Outcome(data=_degrees(pan, tilt), words={"position": describe_angles(pan, tilt)})

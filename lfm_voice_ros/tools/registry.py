@@ -1,4 +1,4 @@
-"""The registry: which tools there are, what they take, what they say. Read from config/tools.yaml."""
+"""The registry: which tools there are, what they take, what they say. Read from a file such as config/tools.yaml."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from pathlib import Path
 import jsonschema
 
 from lfm_voice_ros.core.errors import ConfigurationError, ToolError
-from lfm_voice_ros.core.resources import read_yaml
+from lfm_voice_ros.core.resources import config_file, read_yaml
 from lfm_voice_ros.core.tool_calls import argument_problem, shortened
 from lfm_voice_ros.core.types import Json, ToolCall, ToolSpec
 
+#: What a tool may say: what was done, what was begun and goes on, how far it is, and what didn't come of it.
+_OUTCOMES = ("done", "limited", "at_limit", "accepted", "progress", "canceled", "nothing", "failed")
 #: What a file of tools must look like; what the bindings mean is checked where they are made.
 _FILE_SCHEMA: Mapping[str, Json] = {
     "type": "object",
     "required": ["tools"],
     "additionalProperties": False,
     "properties": {
+        "include": {"type": "string", "minLength": 1},
         "tools": {
             "type": "array",
             "minItems": 1,
@@ -32,18 +35,16 @@ _FILE_SCHEMA: Mapping[str, Json] = {
                     "description": {"type": "string", "minLength": 1},
                     "parameters": {"type": "object"},
                     "binding": {"type": "object", "minProperties": 1},
+                    "phrases": {"type": "array", "items": {"type": "string", "minLength": 1}},
                     "says": {
                         "type": "object",
                         "required": ["done", "failed"],
                         "additionalProperties": False,
-                        "properties": {
-                            outcome: {"type": "string", "minLength": 1}
-                            for outcome in ("done", "limited", "at_limit", "failed")
-                        },
+                        "properties": {outcome: {"type": "string", "minLength": 1} for outcome in _OUTCOMES},
                     },
                 },
             },
-        }
+        },
     },
 }
 
@@ -57,9 +58,11 @@ class Tool:
     parameters: Mapping[str, Json]  # JSON schema of the arguments
     binding: Mapping[str, Json]
     says: Mapping[str, str]  # sentence by outcome
+    phrases: Sequence[str] = ()  # ways to ask for it, for the keywords detector
+    file: str = ""  # that it is from
 
     def sentence(self, outcome: str, fields: Mapping[str, Json]) -> str:
-        """The sentence for an outcome (done, limited, at_limit, failed), its fields filled in."""
+        """The sentence for an outcome (done, limited, failed …), its fields filled in."""
         return self.pattern(outcome).format_map(fields)
 
     def pattern(self, outcome: str) -> str:
@@ -69,10 +72,10 @@ class Tool:
                 return self.says[fallback]
         return self.says["done"]
 
-    def fields(self) -> set[str]:
-        """The names of the fields that its sentences use."""
-        formatter = string.Formatter()
-        return {name for text in self.says.values() for _, name, _, _ in formatter.parse(text) if name is not None}
+    def fields(self, outcome: str = "") -> set[str]:
+        """The names of the fields that the sentence for an outcome uses, or that all do."""
+        texts = [self.says[outcome]] if outcome else self.says.values()
+        return {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
 class Registry:
@@ -93,14 +96,12 @@ class Registry:
 
     @classmethod
     def from_file(cls, path: Path, allowed: Sequence[str] = ("*",)) -> Registry:
-        """Read a file of tools. Raises ConfigurationError that names the file and the place."""
-        content = read_yaml(path)
-        try:
-            jsonschema.validate(content, _FILE_SCHEMA)
-        except jsonschema.ValidationError as exc:
-            place = "/".join(str(part) for part in exc.absolute_path)
-            raise ConfigurationError(f"{path}: {place or 'the file'}: {shortened(exc.message)}") from exc
-        tools = [Tool(**entry) for entry in content["tools"]]
+        """Read a file of tools. Raises ConfigurationError that names the file and the place.
+
+        ``include: FILE`` in it puts the tools of another file before its own; a file that isn't beside it is the
+        package's.
+        """
+        tools = _read(path, ())
         for tool in tools:
             if sum(other.name == tool.name for other in tools) > 1:
                 raise ConfigurationError(f"{path}: there are two tools named {tool.name}")
@@ -111,8 +112,8 @@ class Registry:
         return (tool for tool in self._tools.values() if tool.name in self._allowed)
 
     def specs(self) -> list[ToolSpec]:
-        """What models are told of the tools that are allowed."""
-        return [ToolSpec(tool.name, tool.description, tool.parameters) for tool in self]
+        """What detectors and models are told of the tools that are allowed."""
+        return [ToolSpec(tool.name, tool.description, tool.parameters, tuple(tool.phrases)) for tool in self]
 
     def check(self, call: ToolCall) -> Tool:
         """The tool of a call. Raises ToolError when it is unknown, not allowed, or its arguments don't fit."""
@@ -124,6 +125,22 @@ class Registry:
         if problem := argument_problem(tool.parameters, call):
             raise ToolError(problem)
         return tool
+
+
+def _read(path: Path, including: tuple[Path, ...]) -> list[Tool]:
+    if path.resolve() in including:
+        raise ConfigurationError(f"{path} includes itself")
+    content = read_yaml(path)
+    try:
+        jsonschema.validate(content, _FILE_SCHEMA)
+    except jsonschema.ValidationError as exc:
+        place = "/".join(str(part) for part in exc.absolute_path)
+        raise ConfigurationError(f"{path}: {place or 'the file'}: {shortened(exc.message)}") from exc
+    included: list[Tool] = []
+    if name := content.get("include"):
+        beside = path.parent / Path(name).expanduser()
+        included = _read(beside if beside.exists() else config_file(name), (*including, path.resolve()))
+    return [*included, *(Tool(**entry, file=str(path)) for entry in content["tools"])]
 
 
 def _check_tool(tool: Tool, path: Path) -> None:
