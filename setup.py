@@ -15,6 +15,10 @@ NODES = (
     "dialogue",
     "audio_player",
     "recorder",
+    "link_guard",
+    "link_beacon",
+    "robot_codec",
+    "brain_codec",
     "assistant",
 )
 
@@ -28,6 +32,7 @@ setup(
     packages=find_packages(include=["lfm_voice_ros", "lfm_voice_ros.*"]),
     python_requires=">=3.12",
     install_requires=[
+        "av",
         "faster-whisper",
         "flask",
         "jsonschema",

@@ -12,7 +12,14 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushRosNamespace
 
-NODES = ("audio_capture", "transcriber", "tool_detector", "tool_server", "pan_tilt", "dialogue", "audio_player")
+#: What runs where the devices are, and where the models are; the last two only on two machines, the very last only
+#: with audio_wire:=opus. One process has the same lists in nodes/assistant.py.
+ROBOT = ("audio_capture", "pan_tilt", "audio_player")
+BRAIN = ("transcriber", "tool_detector", "tool_server", "dialogue")
+LINK = {"robot": ("link_guard", "robot_codec"), "brain": ("link_beacon", "brain_codec")}
+
+#: With audio_wire:=opus the robot's raw sound keeps to its own machine: robot_codec and brain_codec carry it across.
+ROBOT_OPUS = {"utterance": "robot/utterance", "audio/output": "robot/audio/output"}
 
 #: What tools_model stands for when the dialogue's own model writes the calls.
 OWN_TEXT = "dialogue"
@@ -116,6 +123,20 @@ def generate_launch_description() -> LaunchDescription:
                 description="true: keep what people say and what the robot answers, in the folder of the parameter "
                 "file (see docs/recording.md); tell the people. false: keep nothing, whatever the parameter file says.",
             ),
+            DeclareLaunchArgument(
+                "part",
+                default_value="all",
+                choices=["all", "robot", "brain"],
+                description="What to start here: all, or one of the two machines' parts, as robot.launch.py "
+                "(microphone, speaker, head) and brain.launch.py (models) do.",
+            ),
+            DeclareLaunchArgument(
+                "audio_wire",
+                default_value="raw",
+                choices=["raw", "opus"],
+                description="How sound goes between the two machines, the same on both: raw, or opus, which takes a "
+                "twentieth of the bandwidth. Of no effect on one machine.",
+            ),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and topics."),
             DeclareLaunchArgument(
                 "params_file",
@@ -146,16 +167,23 @@ def _nodes(context: LaunchContext) -> list:
             chosen.setdefault(("tool_detector", "model"), OWN_TEXT)
     if chosen.get(("tool_detector", "model")) == OWN_TEXT:
         chosen["dialogue", "calls"] = value("tools")
+    part, opus = value("part"), value("audio_wire") == "opus"
     record = value("record") == "true"
     chosen["recorder", "enabled"] = record
-    names = [*NODES, *(["pan_tilt_sim"] if value("head") == "sim" else []), *(["recorder"] if record else [])]
+    names = [
+        *(ROBOT if part != "brain" else ()),
+        *(BRAIN if part != "robot" else ()),
+        *(LINK[part][: 2 if opus else 1] if part != "all" else ()),
+        *(["pan_tilt_sim"] if value("head") == "sim" and part != "brain" else []),
+        *(["recorder"] if record and part != "robot" else []),
+    ]
     if value("composed") == "true":
         nodes = [
             Node(
                 package="lfm_voice_ros",
                 executable="assistant",
                 output="screen",
-                arguments=["--head", value("head")],
+                arguments=["--head", value("head"), "--part", part, "--audio-wire", value("audio_wire")],
                 ros_arguments=[
                     argument
                     for file in [value("params_file"), *([_parameter_file(chosen)] if chosen else [])]
@@ -174,6 +202,7 @@ def _nodes(context: LaunchContext) -> list:
                     value("params_file"),
                     {parameter: setting for (node, parameter), setting in chosen.items() if node == name},
                 ],
+                remappings=list(ROBOT_OPUS.items()) if opus and part == "robot" else [],
             )
             for name in names
         ]

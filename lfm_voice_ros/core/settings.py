@@ -330,3 +330,43 @@ class RecorderSettings:
     folder: str = setting("~/.ros/lfm_voice/recordings", "where turns are kept, in a folder for each day")
     keep_days: int = setting(30, "days after which turns are deleted; 0 keeps them for ever", minimum=0, maximum=36500)
     speaker: str = setting("", "who speaks to the robot, for the dataset; empty where that isn't known")
+
+
+@dataclass(frozen=True)
+class LinkGuardSettings:
+    """The robot's side of two machines: what it does without its brain."""
+
+    timeout: float = setting(
+        2.0, "s without the brain's heartbeat after which it is lost; five come a second", minimum=0.5, maximum=60.0
+    )
+    voice: str = setting("bundled", "a Piper voice (.onnx) for the sentences below, or bundled, as for dialogue")
+    lost: str = setting("I have lost contact with my brain.", "said when the brain is lost in a turn or a motion")
+    away: str = setting("I can't think right now. My brain is away.", "said to a person who speaks meanwhile")
+    back: str = setting("I am back.", "said when the brain is there again, if the loss was spoken of")
+
+
+@dataclass(frozen=True)
+class LinkBeaconSettings:
+    """The brain's side of two machines: its heartbeat."""
+
+    rate: float = setting(5.0, "Hz of the heartbeat", minimum=2.0, maximum=50.0)
+
+
+@dataclass(frozen=True)
+class RobotCodecSettings:
+    """The robot's side of compressed sound."""
+
+    bitrate: int = setting(24_000, "bit/s of what people say, as Opus", minimum=8_000, maximum=128_000)
+    patience: float = setting(
+        0.1,
+        "s to wait for a packet of a reply when later ones are there, before it is concealed",
+        minimum=0.0,
+        maximum=2.0,
+    )
+
+
+@dataclass(frozen=True)
+class BrainCodecSettings:
+    """The brain's side of compressed sound."""
+
+    bitrate: int = setting(32_000, "bit/s of what the robot says, as Opus", minimum=8_000, maximum=128_000)

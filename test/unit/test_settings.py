@@ -23,6 +23,10 @@ ALL = {
     "dialogue": settings.DialogueSettings,
     "audio_player": settings.AudioPlayerSettings,
     "recorder": settings.RecorderSettings,
+    "link_guard": settings.LinkGuardSettings,
+    "link_beacon": settings.LinkBeaconSettings,
+    "robot_codec": settings.RobotCodecSettings,
+    "brain_codec": settings.BrainCodecSettings,
 }
 
 
