@@ -1,4 +1,7 @@
-"""Start the brain's side of an assistant on two machines: the models. The arguments are those of assistant.launch.py."""
+"""Start the brain's side of an assistant on two machines: the models.
+
+The arguments are those of assistant.launch.py.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Start the robot's side of an assistant on two machines: microphone, speaker and head. The arguments are those of assistant.launch.py."""
+"""Start the robot's side of an assistant on two machines: microphone, speaker and head.
+
+The arguments are those of assistant.launch.py.
+"""
 
 from pathlib import Path
 

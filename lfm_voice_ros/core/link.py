@@ -53,7 +53,7 @@ class LinkWatch:
     """The link as the robot sees it. Every method takes the time (s, a clock that never jumps); for one thread.
 
     What is to be done comes back from :meth:`beat`, :meth:`utterance` and :meth:`check`. A loss is spoken of when
-    somebody notices it: a turn is open, the head moves, or a person speaks while it lasts; the return when the loss was.
+    somebody notices it: a turn is open, the head moves, or a person speaks meanwhile; the return when the loss was.
     """
 
     def __init__(self, timeout: float) -> None:

@@ -101,15 +101,16 @@ class BrainCodec(VoiceNode[BrainCodecSettings]):
                 sound = _NOTHING  # the end must be told even so
             packets = encoder.push(sound, msg.last)
         text = msg.text
-        for at in range(0, len(packets), _TOGETHER):
-            self._send(msg, Piece(first + at, tuple(packets[at : at + _TOGETHER]), text))
-            text = ""
+        groups = [tuple(packets[at : at + _TOGETHER]) for at in range(0, len(packets), _TOGETHER)]
+        if not groups and (text or msg.last):
+            groups = [()]
+        for number, group in enumerate(groups, 1):
+            ends = msg.last and number == len(groups)
+            packed = self._send(msg, Piece(first, group, text, ends, encoder.samples if ends else 0))
+            first, text = first + len(group), ""
         if msg.last:
-            end = self._send(msg, Piece(encoder.packets, (), text, last=True, samples=encoder.samples))
-            self._ends.append((end, _REPETITIONS))
+            self._ends.append((packed, _REPETITIONS))
             del self._encoders[msg.utterance_id]
-        elif text:
-            self._send(msg, Piece(first, (), text))
 
     def _send(self, msg: SpeechAudio, piece: Piece) -> CompressedAudio:
         packed = piece_to_msg(piece, msg.utterance_id, msg.header)
