@@ -18,6 +18,10 @@ NODES = (
     "recorder",
     "bridge",
     "markers",
+    "link_guard",
+    "link_beacon",
+    "robot_codec",
+    "brain_codec",
     "assistant",
 )
 
@@ -31,6 +35,7 @@ setup(
     packages=find_packages(include=["lfm_voice_ros", "lfm_voice_ros.*"]),
     python_requires=">=3.12",
     install_requires=[
+        "av",
         "faster-whisper",
         "flask",
         "jsonschema",

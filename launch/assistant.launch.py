@@ -21,16 +21,14 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushRosNamespace
 
-NODES = (
-    "audio_capture",
-    "transcriber",
-    "tool_detector",
-    "tool_server",
-    "pan_tilt",
-    "dialogue",
-    "voice",
-    "audio_player",
-)
+#: What runs where the devices are, and where the models are; the last two only on two machines, the very last only
+#: with audio_wire:=opus. One process has the same lists in nodes/assistant.py.
+ROBOT = ("audio_capture", "pan_tilt", "audio_player", "voice")
+BRAIN = ("transcriber", "tool_detector", "tool_server", "dialogue")
+LINK = {"robot": ("link_guard", "robot_codec"), "brain": ("link_beacon", "brain_codec")}
+
+#: With audio_wire:=opus the robot's raw sound keeps to its own machine: robot_codec and brain_codec carry it across.
+ROBOT_OPUS = {"utterance": "robot/utterance", "audio/output": "robot/audio/output"}
 
 #: Parameter files of robots' heads.
 HEADS = Path(get_package_share_directory("lfm_voice_ros")) / "config" / "heads"
@@ -154,6 +152,20 @@ def generate_launch_description() -> LaunchDescription:
                 description="true: keep what people say and what the robot answers, in the folder of the parameter "
                 "file (see docs/recording.md); tell the people. false: keep nothing, whatever the parameter file says.",
             ),
+            DeclareLaunchArgument(
+                "part",
+                default_value="all",
+                choices=["all", "robot", "brain"],
+                description="What to start here: all, or one of the two machines' parts, as robot.launch.py "
+                "(microphone, speaker, head) and brain.launch.py (models) do.",
+            ),
+            DeclareLaunchArgument(
+                "audio_wire",
+                default_value="raw",
+                choices=["raw", "opus"],
+                description="How sound goes between the two machines, the same on both: raw, or opus, which takes a "
+                "twentieth of the bandwidth. Of no effect on one machine.",
+            ),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and topics."),
             DeclareLaunchArgument(
                 "params_file",
@@ -196,6 +208,7 @@ def _nodes(context: LaunchContext) -> list:
             chosen.setdefault(("tool_detector", "model"), OWN_TEXT)
     if chosen.get(("tool_detector", "model")) == OWN_TEXT:
         chosen["dialogue", "calls"] = value("tools")
+    part, opus = value("part"), value("audio_wire") == "opus"
     head_file = value("head_file")
     if head_file and "/" not in head_file and not head_file.endswith(".yaml"):
         head_file = str(HEADS / f"{head_file}.yaml")
@@ -209,10 +222,12 @@ def _nodes(context: LaunchContext) -> list:
     if without:
         chosen["bridge", "transcripts"] = chosen.pop(("transcriber", "backend"))
     names = [
-        *(name for name in NODES if name not in without),
-        *(["pan_tilt_sim"] if value("head") == "sim" else []),
-        *(["recorder"] if record else []),
-        *(["bridge"] if without or value("bridge") == "true" else []),
+        *(name for name in ROBOT if part != "brain" and name not in without),
+        *(name for name in BRAIN if part != "robot" and name not in without),
+        *(LINK[part][: 2 if opus else 1] if part != "all" else ()),
+        *(["pan_tilt_sim"] if value("head") == "sim" and part != "brain" else []),
+        *(["recorder"] if record and part != "robot" else []),
+        *(["bridge"] if (without or value("bridge") == "true") and part != "robot" else []),
     ]
     if value("composed") == "true":
         nodes = [
@@ -220,7 +235,10 @@ def _nodes(context: LaunchContext) -> list:
                 package="lfm_voice_ros",
                 executable="assistant",
                 output="screen",
-                arguments=["--head", value("head"), *(["--without", *without] if without else [])],
+                arguments=[
+                    *("--head", value("head"), "--part", part, "--audio-wire", value("audio_wire")),
+                    *(["--without", *without] if without else []),
+                ],
                 ros_arguments=[
                     argument
                     for file in [*params_files, *([_parameter_file(chosen)] if chosen else [])]
@@ -239,6 +257,7 @@ def _nodes(context: LaunchContext) -> list:
                     *params_files,
                     {parameter: setting for (node, parameter), setting in chosen.items() if node == name},
                 ],
+                remappings=list(ROBOT_OPUS.items()) if opus and part == "robot" else [],
             )
             for name in names
         ]

@@ -457,3 +457,43 @@ class MarkersSettings:
     text_size: float = setting(0.025, "m, height of a capital letter", minimum=0.001, maximum=1.0)
     text_width: int = setting(40, "letters in a line", minimum=10, maximum=200)
     lifetime: float = setting(8.0, "s for which words are shown", minimum=0.1, maximum=3600.0)
+
+
+@dataclass(frozen=True)
+class LinkGuardSettings:
+    """The robot's side of two machines: what it does without its brain."""
+
+    timeout: float = setting(
+        2.0, "s without the brain's heartbeat after which it is lost; five come a second", minimum=0.5, maximum=60.0
+    )
+    voice: str = setting("bundled", "a Piper voice (.onnx) for the sentences below, or bundled, as for dialogue")
+    lost: str = setting("I have lost contact with my brain.", "said when the brain is lost in a turn or a motion")
+    away: str = setting("I can't think right now. My brain is away.", "said to a person who speaks meanwhile")
+    back: str = setting("I am back.", "said when the brain is there again, if the loss was spoken of")
+
+
+@dataclass(frozen=True)
+class LinkBeaconSettings:
+    """The brain's side of two machines: its heartbeat."""
+
+    rate: float = setting(5.0, "Hz of the heartbeat", minimum=2.0, maximum=50.0)
+
+
+@dataclass(frozen=True)
+class RobotCodecSettings:
+    """The robot's side of compressed sound."""
+
+    bitrate: int = setting(24_000, "bit/s of what people say, as Opus", minimum=8_000, maximum=128_000)
+    patience: float = setting(
+        0.1,
+        "s to wait for a packet of a reply when later ones are there, before it is concealed",
+        minimum=0.0,
+        maximum=2.0,
+    )
+
+
+@dataclass(frozen=True)
+class BrainCodecSettings:
+    """The brain's side of compressed sound."""
+
+    bitrate: int = setting(32_000, "bit/s of what the robot says, as Opus", minimum=8_000, maximum=128_000)

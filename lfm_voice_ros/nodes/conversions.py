@@ -20,6 +20,8 @@ from lfm_voice_ros.core.types import (
     Transcript,
     Utterance,
 )
+from lfm_voice_ros.core.wire import Piece
+from lfm_voice_ros.msg import CompressedAudio
 from lfm_voice_ros.msg import ToolCall as ToolCallMsg
 from lfm_voice_ros.msg import ToolDecision as ToolDecisionMsg
 from lfm_voice_ros.msg import ToolResult as ToolResultMsg
@@ -74,6 +76,29 @@ def utterance_from_msg(msg: UtteranceMsg) -> Utterance:
         speech_start=to_seconds(msg.speech_start),
         speech_end=to_seconds(msg.speech_end),
     )
+
+
+def piece_to_msg(piece: Piece, utterance_id: str, header: Header) -> CompressedAudio:
+    """To the message."""
+    return CompressedAudio(
+        header=header,
+        utterance_id=utterance_id,
+        first=piece.first,
+        sizes=[len(packet) for packet in piece.packets],
+        data=b"".join(piece.packets),
+        last=piece.last,
+        samples=piece.samples,
+        text=piece.text,
+    )
+
+
+def piece_from_msg(msg: CompressedAudio) -> Piece:
+    """From the message. Raises AudioError when its sizes don't fit its data."""
+    data, ends = bytes(msg.data), np.cumsum(msg.sizes, dtype=np.int64).tolist()
+    if (ends[-1] if ends else 0) != len(data) or 0 in msg.sizes:
+        raise AudioError("compressed sound whose sizes don't fit its data was dropped")
+    packets = tuple(data[begin:end] for begin, end in zip([0, *ends[:-1]], ends, strict=True))
+    return Piece(msg.first, packets, msg.text, msg.last, msg.samples)
 
 
 def transcript_to_msg(transcript: Transcript, utterance_id: str, header: Header) -> TranscriptMsg:

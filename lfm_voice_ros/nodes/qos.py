@@ -27,3 +27,11 @@ STATE = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+
+#: A reply's Opus packets on their way to another machine: a packet that is sent again comes too late to be heard, and
+#: would hold up those behind it; what stays out is concealed. Replies are made faster than they are heard, so a whole
+#: one (20 s) may be on its way at once.
+AUDIO_WIRE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=400, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+#: Signs of life: only the newest counts, and one that is sent again says nothing.
+HEARTBEAT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)

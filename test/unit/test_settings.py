@@ -26,6 +26,10 @@ ALL = {
     "recorder": settings.RecorderSettings,
     "bridge": settings.BridgeSettings,
     "markers": settings.MarkersSettings,
+    "link_guard": settings.LinkGuardSettings,
+    "link_beacon": settings.LinkBeaconSettings,
+    "robot_codec": settings.RobotCodecSettings,
+    "brain_codec": settings.BrainCodecSettings,
 }
 
 
