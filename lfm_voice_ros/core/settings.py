@@ -64,16 +64,17 @@ def build(settings_type: type[Settings], values: Mapping[str, Any], owner: str) 
     return settings_type(**checked)
 
 
-def changed(settings: Settings, values: Mapping[str, Any], owner: str, *, configured: bool) -> Settings:
-    """Give ``settings`` with other values by name. Raises ConfigurationError where they are wrong or not live now."""
+def changed(settings: Settings, values: Mapping[str, Any], owner: str, fixed: str = "") -> Settings:
+    """Give ``settings`` with other values by name.
+
+    ``fixed`` says, as what to do, why those that aren't live can't be changed now. Raises ConfigurationError for them
+    and for wrong values.
+    """
     new = build(type(settings), {**dataclasses.asdict(settings), **values}, owner)  # type: ignore[call-overload]
     for spec in dataclasses.fields(new):  # type: ignore[arg-type]
         same = getattr(new, spec.name) == getattr(settings, spec.name)
-        if configured and not same and not spec.metadata["live"]:
-            raise ConfigurationError(
-                f"{owner}.{spec.name} is read when the node is configured; deactivate it and clean it up "
-                f"(ros2 lifecycle set {owner} deactivate, then cleanup), set it, and configure and activate it again"
-            )
+        if fixed and not same and not spec.metadata["live"]:
+            raise ConfigurationError(f"{owner}.{spec.name} can't be changed now: {fixed}")
     return new
 
 
@@ -242,12 +243,12 @@ class PanTiltSettings:
     tilt_joint: str = setting("head_tilt_joint", "name of the joint that nods")
     pan_sign: float = setting(1.0, "1 when the joint counts to the left (REP-103), -1 when to the right")
     tilt_sign: float = setting(1.0, "1 when the joint counts downwards (REP-103), -1 when upwards")
-    pan_min: float = setting(-1.57, "rad, furthest to the right", minimum=-6.3, maximum=6.3)
-    pan_max: float = setting(1.57, "rad, furthest to the left", minimum=-6.3, maximum=6.3)
-    tilt_min: float = setting(-0.79, "rad, furthest up", minimum=-6.3, maximum=6.3)
-    tilt_max: float = setting(0.79, "rad, furthest down", minimum=-6.3, maximum=6.3)
-    max_speed: float = setting(1.5, "rad/s of each joint", minimum=0.01, maximum=20.0)
-    max_acceleration: float = setting(4.0, "rad/s² of each joint", minimum=0.01, maximum=200.0)
+    pan_min: float = setting(-1.57, "rad, furthest to the right", minimum=-6.3, maximum=6.3, live=True)
+    pan_max: float = setting(1.57, "rad, furthest to the left", minimum=-6.3, maximum=6.3, live=True)
+    tilt_min: float = setting(-0.79, "rad, furthest up", minimum=-6.3, maximum=6.3, live=True)
+    tilt_max: float = setting(0.79, "rad, furthest down", minimum=-6.3, maximum=6.3, live=True)
+    max_speed: float = setting(1.5, "rad/s of each joint", minimum=0.01, maximum=20.0, live=True)
+    max_acceleration: float = setting(4.0, "rad/s² of each joint", minimum=0.01, maximum=200.0, live=True)
     joint_states_timeout: float = setting(
         0.5, "s after which joint states are stale and commands are refused", minimum=0.05, maximum=60.0
     )

@@ -53,6 +53,8 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
     Threads: the source delivers in its own; ``device`` opens and watches it; ``hearing`` runs the VAD and publishes.
     """
 
+    rereads = True
+
     def __init__(self) -> None:
         super().__init__("audio_capture", AudioCaptureSettings)
         self._external: _ExternalSound | None = None

@@ -32,6 +32,8 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
     player; ``device`` opens sinks.
     """
 
+    rereads = True
+
     def __init__(self) -> None:
         super().__init__("audio_player", AudioPlayerSettings)
         self._make_sink: Callable[[], ReplySink] | None = None

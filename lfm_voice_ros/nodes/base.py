@@ -63,6 +63,9 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.add_post_set_parameters_callback(self._on_parameters)
 
+    #: Whether :meth:`configure` reads all settings anew; else those that aren't live are read when the node starts.
+    rereads = False
+
     def check(self, settings: Settings) -> None:
         """Raise ConfigurationError for settings that exclude each other; they are refused then."""
 
@@ -224,7 +227,7 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
         if not self.has_parameter(_AUTOSTART):
             self.declare_parameter(_AUTOSTART, True)
         for spec in dataclasses.fields(settings_type):  # type: ignore[arg-type]
-            descriptor = _descriptor(spec)
+            descriptor = _descriptor(spec, self.rereads)
             if self.has_parameter(spec.name):
                 self.undeclare_parameter(spec.name)
             self.declare_parameter(spec.name, getattr(settings, spec.name), descriptor, ignore_override=True)
@@ -233,16 +236,27 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
     def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         values = self._ours(parameters)
         try:
-            self.check(core_settings.changed(self.settings, values, self.get_name(), configured=self._configured))
+            self.check(core_settings.changed(self.settings, values, self.get_name(), self._fixed()))
         except ConfigurationError as exc:
             return SetParametersResult(successful=False, reason=str(exc))
         return SetParametersResult(successful=True)
 
     def _on_parameters(self, parameters: list[Parameter]) -> None:
         if values := self._ours(parameters):
-            self.settings = core_settings.changed(self.settings, values, self.get_name(), configured=self._configured)
+            self.settings = core_settings.changed(self.settings, values, self.get_name())
             if self._configured:
                 self.changed()
+
+    def _fixed(self) -> str:
+        if not self.rereads:
+            return "it is read when the node starts; restart it with the other value"
+        if not self._configured:
+            return ""
+        name = self.get_fully_qualified_name()
+        return (
+            f"it is read when the node is configured: ros2 lifecycle set {name} deactivate, and cleanup; "
+            "then set it, and configure and activate"
+        )
 
     def _ours(self, parameters: list[Parameter]) -> dict[str, Any]:
         names = {spec.name for spec in dataclasses.fields(self.settings)}  # type: ignore[arg-type]
@@ -259,8 +273,9 @@ def to_seconds(stamp: Time) -> float:
     return float(stamp.sec) + float(stamp.nanosec) * 1e-9
 
 
-def _descriptor(spec: dataclasses.Field[Any]) -> ParameterDescriptor:
-    when = "" if spec.metadata["live"] else " (read when the node is configured)"
+def _descriptor(spec: dataclasses.Field[Any], rereads: bool) -> ParameterDescriptor:
+    fixed = f" (read when the node {'is configured' if rereads else 'starts'})"
+    when = "" if spec.metadata["live"] else fixed
     descriptor = ParameterDescriptor(description=spec.metadata["description"] + when)
     low, high = spec.metadata["minimum"], spec.metadata["maximum"]
     if choices := spec.metadata["choices"]:

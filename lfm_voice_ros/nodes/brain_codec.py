@@ -37,13 +37,10 @@ class BrainCodec(VoiceNode[BrainCodecSettings]):
         self._unusable = 0
         self._utterances = self.create_publisher(Utterance, "utterance", qos.EVENT)
         self._packed = self.create_publisher(CompressedAudio, "audio/output/opus", qos.AUDIO_WIRE)
-        self.create_subscription(CompressedAudio, "utterance/opus", self._on_packed, qos.EVENT)
-        self.create_subscription(SpeechAudio, "audio/output", self._on_sound, qos.AUDIO)
-
-    def open(self) -> None:
-        """Begin to work."""
         self._coding = self.add_worker("coding", _call, _BACKLOG)
-        self.create_timer(_REPETITION_PERIOD, self._on_tick)
+        self.every(_REPETITION_PERIOD, self._on_tick)
+        self.listen(CompressedAudio, "utterance/opus", self._on_packed, qos.EVENT)
+        self.listen(SpeechAudio, "audio/output", self._on_sound, qos.AUDIO)
 
     def publish_diagnostics(self) -> None:
         """Send the node's health, with the messages that could not be used."""

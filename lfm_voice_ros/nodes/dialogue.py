@@ -62,6 +62,8 @@ class Dialogue(VoiceNode[DialogueSettings]):
     turn but ``reply``, ``times``, ``interrupted`` and ``spoken_until``.
     """
 
+    rereads = True
+
     def __init__(self) -> None:
         super().__init__("dialogue", DialogueSettings)
         self._book = self._new_book()

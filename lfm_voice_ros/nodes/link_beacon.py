@@ -16,10 +16,7 @@ class LinkBeacon(VoiceNode[LinkBeaconSettings]):
     def __init__(self) -> None:
         super().__init__("link_beacon", LinkBeaconSettings)
         self._alive = self.create_publisher(Empty, "brain/alive", qos.HEARTBEAT)
-
-    def open(self) -> None:
-        """Begin to beat."""
-        self.create_timer(1.0 / self.settings.rate, self._on_timer)
+        self.every(1.0 / self.settings.rate, self._on_timer)
 
     def _on_timer(self) -> None:
         self._alive.publish(Empty())

@@ -39,19 +39,23 @@ class LinkGuard(VoiceNode[LinkGuardSettings]):
         self._stop = self.create_publisher(Empty, "head/stop", qos.EVENT)
         self._interrupts = self.create_publisher(Interrupt, "interrupt", qos.EVENT)
         self._sound = self.create_publisher(SpeechAudio, "audio/output", qos.AUDIO)
-        self.create_subscription(Empty, "brain/alive", self._on_alive, qos.HEARTBEAT)
-        self.create_subscription(Utterance, "utterance", self._on_utterance, qos.EVENT)
-        self.create_subscription(SpeechAudio, "audio/output", self._on_sound, qos.AUDIO)
-        self.create_subscription(Playback, "playback", self._on_playback, qos.EVENT)
-        self.create_subscription(TurnMetrics, "turn_metrics", self._on_metrics, qos.EVENT)
-        self.create_subscription(HeadState, "head/state", self._on_head, qos.STATE)
-
-    def open(self) -> None:
-        """Speak the sentences into memory, and watch."""
-        self.trouble("link", f"no brain has been heard of yet; {_WHAT_TO_DO}", Level.WARN)
+        self.listen(Empty, "brain/alive", self._on_alive, qos.HEARTBEAT)
+        self.listen(Utterance, "utterance", self._on_utterance, qos.EVENT)
+        self.listen(SpeechAudio, "audio/output", self._on_sound, qos.AUDIO)
+        self.listen(Playback, "playback", self._on_playback, qos.EVENT)
+        self.listen(TurnMetrics, "turn_metrics", self._on_metrics, qos.EVENT)
+        self.listen(HeadState, "head/state", self._on_head, qos.STATE)
         self._voice = self.add_worker("voice", self._speak, len(Sentence))
+        self.every(_CHECK_PERIOD, self._on_timer)
+
+    def configure(self) -> None:
+        """Speak the sentences into memory."""
         self._voice.put({each: getattr(self.settings, each.value) for each in Sentence})
-        self.create_timer(_CHECK_PERIOD, self._on_timer)
+
+    def activate(self) -> None:
+        """Watch."""
+        self._watch = LinkWatch(self.settings.timeout)
+        self.trouble("link", f"no brain has been heard of yet; {_WHAT_TO_DO}", Level.WARN)
 
     def publish_diagnostics(self) -> None:
         """Send the node's health, with how often the brain was lost."""

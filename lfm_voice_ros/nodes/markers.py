@@ -35,13 +35,10 @@ class Markers(VoiceNode[MarkersSettings]):
         self._shown: list[Label | Arrow] = []
         self._sent_at = 0.0
         self._markers = self.create_publisher(MarkerArray, "markers", qos.STATE)
-        self.create_subscription(Transcript, "transcript", self._on_transcript, qos.EVENT)
-        self.create_subscription(Reply, "reply", self._on_reply, qos.EVENT)
-        self.create_subscription(HeadState, "head/state", self._on_head, qos.STATE)
-
-    def open(self) -> None:
-        """Begin to show."""
-        self.create_timer(_LOOK_PERIOD, self._on_timer)
+        self.every(_LOOK_PERIOD, self._on_timer)
+        self.listen(Transcript, "transcript", self._on_transcript, qos.EVENT)
+        self.listen(Reply, "reply", self._on_reply, qos.EVENT)
+        self.listen(HeadState, "head/state", self._on_head, qos.STATE)
 
     def _on_transcript(self, msg: Transcript) -> None:
         self._board.heard(msg.text, msg.confidence, msg.rejection, self.now())

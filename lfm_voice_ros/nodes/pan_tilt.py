@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
@@ -12,7 +13,7 @@ from lfm_voice_ros.core.errors import ConfigurationError
 from lfm_voice_ros.core.pan_tilt import HeadStatus, Move, Refused
 from lfm_voice_ros.core.pan_tilt import PanTilt as Planner
 from lfm_voice_ros.core.pointing import HeadGeometry, geometry_of
-from lfm_voice_ros.core.robot_description import DescriptionError, geometry_in, narrowed, read_joints
+from lfm_voice_ros.core.robot_description import DescriptionError, Joint, geometry_in, narrowed, read_joints
 from lfm_voice_ros.core.settings import PanTiltSettings
 from lfm_voice_ros.msg import HeadState
 from lfm_voice_ros.nodes import qos
@@ -60,6 +61,9 @@ class PanTilt(VoiceNode[PanTiltSettings]):
         self._state = self.create_publisher(HeadState, "head/state", qos.STATE)
         self.create_subscription(JointState, "joint_states", self._on_joint_states, qos.JOINT_STATES)
         self.create_subscription(Empty, "head/stop", self._on_stop, qos.EVENT)
+        self._joints: Mapping[str, Joint] | None = None  # of robot_description
+        if described:
+            self._adopt(None)
         self._undescribed = ""  # why the head's limits are unknown, and what to do
         if not described:
             topic = self.create_subscription(String, "robot_description", self._on_description, qos.STATE).topic_name
@@ -71,6 +75,19 @@ class PanTilt(VoiceNode[PanTiltSettings]):
         self._server = self._point_head_server()
         self.create_timer(_STATE_PERIOD, self._on_timer)
 
+    def deactivate(self) -> None:
+        """Stop the head; motions are refused from now on, stops and questions are not."""
+        if self._planner.status(self.now()).moving:
+            self.halt()
+
+    def check(self, settings: PanTiltSettings) -> None:
+        """See VoiceNode: limits and joints must fit together."""
+        Planner(settings)
+
+    def changed(self) -> None:
+        """Move within the new limits, which are still no wider than those of a description."""
+        self._adopt(self._joints)
+
     def close(self) -> bool:
         """Begin nothing more."""
         if self._server is not None:
@@ -80,6 +97,8 @@ class PanTilt(VoiceNode[PanTiltSettings]):
 
     def no_motion(self) -> str:
         """Why no motion can begin now, and what to do; empty when one can."""
+        if not self.active:
+            return "pan_tilt is not active; activate it: ros2 lifecycle set /pan_tilt activate"
         if self._planner.stale(self.now()):
             return self._planner.unknown
         return self._undescribed or self._output.unready()
@@ -130,19 +149,14 @@ class PanTilt(VoiceNode[PanTiltSettings]):
     def _on_description(self, msg: String) -> None:
         try:
             joints = read_joints(msg.data)
-            settings = narrowed(self.settings, joints)
-            self._planner.adopt(settings)
+            self._adopt(joints)
         except DescriptionError as exc:
             self._undescribed = str(exc)
             self.trouble("robot_description", self._undescribed)
             return
+        self._joints = joints
         self._undescribed = ""
         self.well("robot_description")
-        self.health.value(
-            "limits",
-            f"pan {settings.pan_min:.3g} to {settings.pan_max:.3g} rad, tilt {settings.tilt_min:.3g} to "
-            f"{settings.tilt_max:.3g} rad, {settings.max_speed:.3g} rad/s",
-        )
         try:
             self.geometry = geometry_in(self.settings, joints)
         except DescriptionError as exc:
@@ -150,6 +164,15 @@ class PanTilt(VoiceNode[PanTiltSettings]):
             self.health.value("axes", exc)
         else:
             self.health.value("axes", f"in {self.geometry.frame}")
+
+    def _adopt(self, joints: Mapping[str, Joint] | None) -> None:
+        settings = self.settings if joints is None else narrowed(self.settings, joints)
+        self._planner.adopt(settings)
+        self.health.value(
+            "limits",
+            f"pan {settings.pan_min:.3g} to {settings.pan_max:.3g} rad, tilt {settings.tilt_min:.3g} to "
+            f"{settings.tilt_max:.3g} rad, {settings.max_speed:.3g} rad/s",
+        )
 
     def _on_controller(self, problem: str) -> None:
         """Take what the controller says about the newest motion; empty when it takes it."""

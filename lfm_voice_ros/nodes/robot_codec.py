@@ -39,13 +39,10 @@ class RobotCodec(VoiceNode[RobotCodecSettings]):
         self._unusable = 0
         self._packed = self.create_publisher(CompressedAudio, "utterance/opus", qos.EVENT)
         self._sound = self.create_publisher(SpeechAudio, "audio/output", qos.AUDIO)
-        self.create_subscription(Utterance, "utterance", self._on_utterance, qos.EVENT)
-        self.create_subscription(CompressedAudio, "audio/output/opus", self._on_piece, qos.AUDIO_WIRE)
-
-    def open(self) -> None:
-        """Begin to work."""
         self._coding = self.add_worker("coding", _call, _BACKLOG)
-        self.create_timer(_TICK, self._on_tick)
+        self.every(_TICK, self._on_tick)
+        self.listen(Utterance, "utterance", self._on_utterance, qos.EVENT)
+        self.listen(CompressedAudio, "audio/output/opus", self._on_piece, qos.AUDIO_WIRE)
 
     def publish_diagnostics(self) -> None:
         """Send the node's health, with the packets of replies that came late or not at all."""

@@ -36,6 +36,8 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
     what that node's model has written (``own_calls``).
     """
 
+    rereads = True
+
     def __init__(self) -> None:
         super().__init__("tool_detector", ToolDetectorSettings)
         self._loader = self.add_worker("loader", self._load, 1)

@@ -80,6 +80,16 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         """Find the head, so that the first call need not wait for it."""
         self._jobs.put(None)
 
+    def deactivate(self) -> None:
+        """Stop what runs, and give up what waits; calls are refused from now on."""
+        self._head.stop_now()
+        if running := self._running:
+            running.canceled.set()
+        for waiting in self._jobs.clear():
+            if waiting:
+                self._executor.leave(waiting.ending)
+                self._refuse(waiting, ToolStatus.CANCELED, "", "tool_server was deactivated")
+
     def _check_tasks(self) -> None:
         self._skills.tasks.check()
         self.health.value("running tasks", ", ".join(self._skills.tasks.names()) or "none")
@@ -115,6 +125,8 @@ class ToolServer(VoiceNode[ToolServerSettings]):
     async def _on_call_tool(self, request: CallTool.Request, response: CallTool.Response) -> CallTool.Response:
         future = Future(executor=self.executor)
         try:
+            if not self.active:
+                raise ValueError("tool_server is not active; activate it: ros2 lifecycle set /tool_server activate")
             self._hand_over(_Job("", (call_from_msg(request.call),), future))
         except ValueError as exc:
             call = ToolCall(request.call.name)

@@ -26,6 +26,8 @@ _BUSY = "the transcriber is busy with earlier utterances; say it again, or choos
 class TranscriberNode(VoiceNode[TranscriberSettings]):
     """Takes ``utterance``; gives ``transcript``. The model is loaded and used in one worker."""
 
+    rereads = True
+
     def __init__(self) -> None:
         super().__init__("transcriber", TranscriberSettings)
         self._transcriber: Transcriber | None = None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 from uuid import uuid4
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.task import Future
 
 from lfm_voice_ros.action import Ask, Say
 from lfm_voice_ros.backends import load_synthesizer
@@ -33,45 +32,44 @@ _CHECK_PERIOD = 0.1  # s between looks for questions that waited too long
 _PLAYER_GRACE = 6.0  # s without a word of the player after which a sentence counts as unheard; it gives up after 5
 _RECOGNITION = 15.0  # s that the words of an answer may take after it was spoken
 _VOICES = 3  # that are kept
+_CANCELED = "canceled"
+_INACTIVE = "the node voice is not active any more"
 
 
 @dataclass
 class _Speech:
-    """One goal's sentences, and what has become of them."""
+    """A sentence or several, and what has become of them."""
 
     text: str
     voice: str
+    ended: Callable[[_Speech], None]  # called once, in any thread
+    progress: Callable[[float, str], None] = lambda seconds, words: None
     urgent: bool = False
     interruptible: bool = True
-    feedback: Callable[[float, str], None] = lambda seconds, words: None
     id: str = field(default_factory=lambda: f"say-{uuid4().hex[:12]}")
     state: int | None = None  # of Say.Result, once it is over
     heard_seconds: float = 0.0
     heard_text: str = ""
     message: str = ""
-    canceled: bool = False
     reported: float = 0.0  # s, monotonic: when the player said something of it
     over: threading.Event = field(default_factory=threading.Event)
-    future: Future | None = None
 
     def end(self, state: int, message: str = "") -> None:
         """It is over; the first reason counts."""
         if self.state is None:
             self.state, self.message = state, message
             self.over.set()
-            if self.future is not None and not self.future.done():
-                self.future.set_result(None)
+            self.ended(self)
 
 
 @dataclass
 class _Question:
-    """One goal's question while its answer is awaited."""
+    """A goal's question until it is answered."""
 
-    answers: list[str]
-    until: float  # s, ROS time
-    future: Future
-    result: Ask.Result = field(default_factory=lambda: Ask.Result(answer=-1))
-    since: float = 0.0  # s, ROS time: from here on an utterance is an answer
+    handle: ServerGoalHandle
+    speech: _Speech
+    since: float = math.inf  # s, ROS time: from here on an utterance is an answer
+    until: float = math.inf  # s, ROS time
 
 
 class Voice(VoiceNode[VoiceSettings]):
@@ -80,6 +78,8 @@ class Voice(VoiceNode[VoiceSettings]):
     The worker ``saying`` has one goal at a time at the player, so that an urgent one cuts no more than what is heard.
     """
 
+    rereads = True
+
     def __init__(self) -> None:
         super().__init__("voice", VoiceSettings)
         self._voices: dict[str, Synthesizer] = {}
@@ -87,6 +87,7 @@ class Voice(VoiceNode[VoiceSettings]):
         self._spoken_at = 0.0  # s, ROS time: when the person was last known to speak
         self._present: _Speech | None = None
         self._question: _Question | None = None
+        self._goals: dict[bytes, _Speech] = {}  # of say, by goal
         self._asked = Asked()
         self._saying = self.add_worker("saying", self._say, self.settings.queue)
         self._sound = self.create_publisher(SpeechAudio, "audio/output", qos.AUDIO)
@@ -96,11 +97,27 @@ class Voice(VoiceNode[VoiceSettings]):
         self.listen(VoiceActivity, "voice_activity", self._on_activity, qos.STATE)
         self.listen(Transcript, "transcript", self._on_transcript, qos.EVENT)
         self.every(_CHECK_PERIOD, self._on_check)
-        group = ReentrantCallbackGroup()  # a goal that is being executed must not keep others out
-        options: dict[str, Any] = {"callback_group": group, "cancel_callback": lambda _goal: CancelResponse.ACCEPT}
+        #: The results of goals that are over, by goal.
+        self._results: dict[bytes, Say.Result | Ask.Result] = {}
         self._servers = [
-            ActionServer(self, Say, "say", self._execute_say, goal_callback=self._on_goal, **options),
-            ActionServer(self, Ask, "ask", self._execute_ask, goal_callback=self._on_goal, **options),
+            ActionServer(
+                self,
+                Say,
+                "say",
+                self._conclude,
+                goal_callback=self._on_say,
+                handle_accepted_callback=self._begin_say,
+                cancel_callback=self._on_cancel,
+            ),
+            ActionServer(
+                self,
+                Ask,
+                "ask",
+                self._conclude,
+                goal_callback=self._on_ask,
+                handle_accepted_callback=self._begin_ask,
+                cancel_callback=self._on_cancel,
+            ),
         ]
 
     def configure(self) -> None:
@@ -111,9 +128,8 @@ class Voice(VoiceNode[VoiceSettings]):
         """Fall silent; goals end as failed."""
         for speech in [*self._saying.clear(), self._present]:
             if speech is not None:
-                self._cut(speech, Say.Result.FAILED, "the node voice was deactivated")
-        if self._question is not None:
-            self._answer(Ask.Result.FAILED, message="the node voice was deactivated")
+                self._cut(speech, Say.Result.FAILED, _INACTIVE)
+        self._answer(Ask.Result.FAILED, message=_INACTIVE)
 
     def cleanup(self) -> None:
         """Free the voices."""
@@ -131,65 +147,69 @@ class Voice(VoiceNode[VoiceSettings]):
             server.destroy()
         return ended
 
-    # Goals.
+    # Goals. One that was accepted is executed when its result is known: rclpy's executor would poll a coroutine that
+    # waits, and take a core for it.
 
-    def _on_goal(self, _goal: object) -> GoalResponse:
+    def _on_say(self, _goal: Say.Goal) -> GoalResponse:
         return GoalResponse.ACCEPT if self.active else GoalResponse.REJECT
 
-    async def _execute_say(self, handle: ServerGoalHandle) -> Say.Result:
+    def _on_ask(self, _goal: Ask.Goal) -> GoalResponse:
+        # One question at a time.
+        return GoalResponse.ACCEPT if self.active and self._question is None else GoalResponse.REJECT
+
+    def _begin_say(self, handle: ServerGoalHandle) -> None:
         goal = handle.request
+        speech = _Speech(
+            goal.text,
+            goal.voice,
+            partial(self._said, handle),
+            lambda seconds, words: handle.publish_feedback(Say.Feedback(heard_seconds=seconds, heard_text=words)),
+            urgent=goal.priority == Say.Goal.URGENT,
+            interruptible=goal.interruptible,
+        )
+        self._goals[_key(handle)] = speech
+        self._hand_over(speech)
 
-        def feedback(seconds: float, words: str) -> None:
-            handle.publish_feedback(Say.Feedback(heard_seconds=seconds, heard_text=words))
+    def _begin_ask(self, handle: ServerGoalHandle) -> None:
+        speech = _Speech(handle.request.question, "", self._asked_out)
+        self._question = _Question(handle, speech)
+        handle.publish_feedback(Ask.Feedback(listening=False))
+        self._hand_over(speech)
 
-        speech = _Speech(goal.text, goal.voice, goal.priority == Say.Goal.URGENT, goal.interruptible, feedback)
-        await self._hand_over(speech, handle)
-        self._conclude(handle, speech.canceled, speech.state == Say.Result.FAILED)
-        return Say.Result(
+    def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+        if speech := self._goals.get(_key(handle)):
+            self._cut(speech, Say.Result.INTERRUPTED, _CANCELED)
+        elif self._question is not None and _key(self._question.handle) == _key(handle):
+            self._cut(self._question.speech, Say.Result.FAILED, _CANCELED)
+            self._answer(Ask.Result.FAILED, message=_CANCELED)
+        return CancelResponse.ACCEPT
+
+    def _said(self, handle: ServerGoalHandle, speech: _Speech) -> None:
+        self._goals.pop(_key(handle), None)
+        self._results[_key(handle)] = Say.Result(
             state=int(speech.state or 0),
             heard_text=speech.heard_text,
             heard_seconds=speech.heard_seconds,
             message=speech.message,
         )
+        handle.execute()
 
-    async def _execute_ask(self, handle: ServerGoalHandle) -> Ask.Result:
-        goal = handle.request
-        if self._question is not None:
-            result = Ask.Result(
-                state=Ask.Result.FAILED, answer=-1, message="another question is being asked; wait for it"
-            )
-            self._conclude(handle, canceled=False, failed=True)
-            return result
-        timeout = goal.timeout if goal.timeout > 0 else self.settings.answer_timeout
-        question = self._question = _Question(list(goal.answers), float("inf"), Future(executor=self.executor))
-        handle.publish_feedback(Ask.Feedback(listening=False))
-        speech = _Speech(goal.question, "")
-        await self._hand_over(speech, handle)
-        if speech.state == Say.Result.FAILED or speech.canceled:
-            self._answer(Ask.Result.FAILED, message=speech.message or "canceled")
-        elif not question.future.done():
-            handle.publish_feedback(Ask.Feedback(listening=True))
-            question.since = self.now()
-            question.until = question.since + timeout
-            self._asked.update(True, question.since)
-            self._asking.publish(Asking(header=self.header(question.since), open=True))
-            watch = self.create_timer(_CHECK_PERIOD, lambda: self._cancel_question(handle))
-            await question.future
-            self.destroy_timer(watch)
-        result = question.result
-        self._conclude(handle, handle.is_cancel_requested, result.state == Ask.Result.FAILED)
+    def _conclude(self, handle: ServerGoalHandle) -> Say.Result | Ask.Result:
+        result = self._results.pop(_key(handle))
+        if handle.is_cancel_requested and result.message == _CANCELED:
+            handle.canceled()
+        elif result.state == type(result).FAILED:
+            handle.abort()
+        else:
+            handle.succeed()
         return result
 
-    async def _hand_over(self, speech: _Speech, handle: ServerGoalHandle) -> None:
-        """Have it said; returns when it is over."""
-        speech.future = Future(executor=self.executor)
+    def _hand_over(self, speech: _Speech) -> None:
+        """Have it said; it ends at once where that can't be."""
         if not speakable(speech.text):
             speech.end(Say.Result.FAILED, "there are no words in the text")
         elif not self._queue(speech):
             speech.end(Say.Result.FAILED, f"{self.settings.queue} sentences wait already; try again later")
-        watch = self.create_timer(_CHECK_PERIOD, lambda: self._cancel(speech, handle))
-        await speech.future
-        self.destroy_timer(watch)
 
     def _queue(self, speech: _Speech) -> bool:
         if not speech.urgent:
@@ -197,33 +217,17 @@ class Voice(VoiceNode[VoiceSettings]):
         waiting = self._saying.clear()
         done = self._saying.put(speech)
         for other in waiting:
-            self._saying.put(other)
+            if not self._saying.put(other) and other is not None:
+                other.end(Say.Result.FAILED, "something urgent took its place")
         # What the assistant says is cut as well: an empty id cuts all that plays.
         self._interrupts.publish(Interrupt(header=self.header(), reason="urgent"))
         if (present := self._present) is not None:
             self._cut(present, Say.Result.INTERRUPTED, "something urgent came first")
         return done
 
-    def _cancel(self, speech: _Speech, handle: ServerGoalHandle) -> None:
-        if handle.is_cancel_requested and speech.state is None:
-            speech.canceled = True
-            self._cut(speech, Say.Result.INTERRUPTED, "canceled")
-
-    def _cancel_question(self, handle: ServerGoalHandle) -> None:
-        if handle.is_cancel_requested and self._question is not None:
-            self._answer(Ask.Result.FAILED, message="canceled")
-
     def _cut(self, speech: _Speech, state: int, message: str) -> None:
         self._interrupts.publish(Interrupt(header=self.header(), utterance_id=speech.id, reason=message))
         speech.end(state, message)
-
-    def _conclude(self, handle: ServerGoalHandle, canceled: bool, failed: bool) -> None:
-        if canceled and handle.is_cancel_requested:
-            handle.canceled()
-        elif failed:
-            handle.abort()
-        else:
-            handle.succeed()
 
     # The person.
 
@@ -237,18 +241,36 @@ class Voice(VoiceNode[VoiceSettings]):
         end = to_seconds(msg.speech_end)
         if question is None or not msg.text or not self._asked.covers(end):
             return
-        answer = which_answer(msg.text, question.answers)
-        expected = answer >= 0 or not question.answers
+        answers = question.handle.request.answers
+        answer = which_answer(msg.text, answers)
+        expected = answer >= 0 or not answers
         state = Ask.Result.ANSWERED if expected else Ask.Result.UNEXPECTED
         self._answer(state, msg.text, answer, msg.confidence, end)
 
     def _on_check(self) -> None:
         question = self._question
-        if question is None or self.now() < question.until or self._speaking_person:
+        if question is None:
+            return
+        if question.speech.over.is_set() and math.isinf(question.since):
+            self._wait_for_answer(question)
+        if self.now() < question.until or self._speaking_person:
             return
         # Who has just spoken is being understood.
         if self._spoken_at < question.since or self.now() - self._spoken_at > _RECOGNITION:
             self._answer(Ask.Result.TIMED_OUT, message="nobody has answered")
+
+    def _asked_out(self, speech: _Speech) -> None:
+        """Leave the rest to the next check: this may be the worker's thread."""
+
+    def _wait_for_answer(self, question: _Question) -> None:
+        if question.speech.state == Say.Result.FAILED:
+            self._answer(Ask.Result.FAILED, message=question.speech.message)
+            return
+        question.since = self.now()
+        question.until = question.since + (question.handle.request.timeout or self.settings.answer_timeout)
+        question.handle.publish_feedback(Ask.Feedback(listening=True))
+        self._asked.update(True, question.since)
+        self._asking.publish(Asking(header=self.header(question.since), open=True))
 
     def _answer(
         self,
@@ -266,10 +288,10 @@ class Voice(VoiceNode[VoiceSettings]):
             at = at or self.now()
             self._asked.update(False, at)
             self._asking.publish(Asking(header=self.header(at), open=False))
-        question.result = Ask.Result(
+        self._results[_key(question.handle)] = Ask.Result(
             state=state, transcript=transcript, answer=answer, confidence=confidence, message=message
         )
-        question.future.set_result(None)
+        question.handle.execute()
 
     def _on_playback(self, msg: Playback) -> None:
         speech = self._present
@@ -277,7 +299,7 @@ class Voice(VoiceNode[VoiceSettings]):
             return
         speech.reported = time.monotonic()
         speech.heard_seconds, speech.heard_text = float(msg.heard_seconds), msg.heard_text
-        speech.feedback(speech.heard_seconds, speech.heard_text)
+        speech.progress(speech.heard_seconds, speech.heard_text)
         if msg.state == Playback.FINISHED:
             speech.end(Say.Result.FINISHED)
         elif msg.state == Playback.INTERRUPTED:
@@ -356,6 +378,10 @@ class Voice(VoiceNode[VoiceSettings]):
         self.well("voice")
         self.health.value("voice", self._voices[voice].name)
         return self._voices[voice]
+
+
+def _key(handle: ServerGoalHandle) -> bytes:
+    return bytes(handle.goal_id.uuid)
 
 
 def main() -> int:

@@ -78,10 +78,10 @@ class SoundIn:
             return
         self._subscribe(package.AudioData, _IN, self._take_bytes)
         self._subscribe(package.AudioDataStamped, f"{_IN}_stamped", self._take_stamped_bytes)
-        node.create_subscription(package.AudioInfo, f"{_IN}_info", self._on_info, qos.SOUND_OF_OTHERS)
+        node.listen(package.AudioInfo, f"{_IN}_info", self._on_info, qos.SOUND_OF_OTHERS)
 
     def _subscribe(self, message_type: Any, topic: str, take: Callable[[Any], None]) -> None:
-        self._node.create_subscription(
+        self._node.listen(
             message_type, topic, lambda msg: self._work.put(partial(self._try, take, msg)), qos.SOUND_OF_OTHERS
         )
 
@@ -157,13 +157,13 @@ class SoundOut:
             self._stamped = node.create_publisher(package.AudioDataStamped, f"{_OUT}_stamped", qos.AUDIO)
             self._info = node.create_publisher(package.AudioInfo, f"{_OUT}_info", qos.STATE)
             self._send = self._send_bytes
-            node.create_timer(_INFO_PERIOD, self._tell_format)
+            node.every(_INFO_PERIOD, self._tell_format)
         if which == "input":
-            node.create_subscription(Audio, "audio/input", self._on_input, qos.AUDIO)
+            node.listen(Audio, "audio/input", self._on_input, qos.AUDIO)
             return
         self._pieces = node.add_worker("outgoing sound", self._pace, _PIECES)
-        node.create_subscription(SpeechAudio, "audio/output", self._on_output, qos.AUDIO)
-        node.create_subscription(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
+        node.listen(SpeechAudio, "audio/output", self._on_output, qos.AUDIO)
+        node.listen(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
 
     def _on_input(self, msg: Audio) -> None:
         self._send(np.asarray(msg.samples, np.float32), msg.sample_rate)

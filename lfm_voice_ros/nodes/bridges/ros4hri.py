@@ -37,8 +37,8 @@ class Voices:
         self._tracked = node.create_publisher(hri.IdsList, f"{_VOICES}/tracked", qos.STATE)
         self._speaking = node.create_publisher(Bool, f"{_VOICES}/{VOICE}/is_speaking", qos.STATE)
         self._speech = node.create_publisher(hri.LiveSpeech, _SPEECH, qos.EVENT)
-        node.create_subscription(VoiceActivity, "voice_activity", self._on_activity, qos.STATE)
-        node.create_subscription(Transcript, "transcript", self._on_transcript, qos.EVENT)
+        node.listen(VoiceActivity, "voice_activity", self._on_activity, qos.STATE)
+        node.listen(Transcript, "transcript", self._on_transcript, qos.EVENT)
         self._offer_sound()
 
     def _offer_sound(self) -> None:
@@ -50,7 +50,7 @@ class Voices:
             return
         self._audio_data = sound.AudioData
         self._sound = self._node.create_publisher(sound.AudioData, f"{_VOICES}/{VOICE}/audio", qos.AUDIO)
-        self._node.create_subscription(Audio, "audio/input", self._on_audio, qos.AUDIO)
+        self._node.listen(Audio, "audio/input", self._on_audio, qos.AUDIO)
 
     def _on_activity(self, msg: VoiceActivity) -> None:
         self._tracked.publish(self._ids_list(header=msg.header, ids=[VOICE]))
@@ -76,7 +76,7 @@ class Intents:
         self._node = node
         self._intent = messages("hri_actions_msgs", "bridge.ros4hri").Intent
         self._intents = node.create_publisher(self._intent, "intents", qos.EVENT)
-        node.create_subscription(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
+        node.listen(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
 
     def _on_decision(self, msg: ToolDecision) -> None:
         for each in msg.calls:
@@ -108,7 +108,7 @@ class LiveSpeechWords:
         self._ids = UtteranceIds()
         self._locale_field = next((name for name in _LOCALE_FIELDS if name in fields(hri.LiveSpeech)), "")
         self._transcripts = node.create_publisher(Transcript, "transcript", qos.EVENT)
-        node.create_subscription(hri.LiveSpeech, _SPEECH, self._on_speech, qos.EVENT)
+        node.listen(hri.LiveSpeech, _SPEECH, self._on_speech, qos.EVENT)
 
     def _on_speech(self, msg: Any) -> None:
         language = language_of(getattr(msg, self._locale_field)) if self._locale_field else ""

@@ -42,9 +42,9 @@ class WhisperRosWords:
         self._outside: Outside[tuple[Utterance, Samples]] = Outside(timeout, _CAPACITY)
         self._sound = node.create_publisher(Float32MultiArray, _SOUND, qos.EVENT)
         self._transcripts = node.create_publisher(Transcript, "transcript", qos.EVENT)
-        node.create_subscription(Utterance, "utterance", self._on_utterance, qos.EVENT)
-        node.create_subscription(whisper.Transcription, _WORDS, self._on_words, qos.EVENT)
-        node.create_timer(_TICK, self._on_tick)
+        node.listen(Utterance, "utterance", self._on_utterance, qos.EVENT)
+        node.listen(whisper.Transcription, _WORDS, self._on_words, qos.EVENT)
+        node.every(_TICK, self._on_tick)
 
     def _on_utterance(self, msg: Utterance) -> None:
         try:
