@@ -119,7 +119,7 @@ def disk(folder: str) -> Disk:
     """How much room there is for recordings in a folder that need not exist yet."""
     wanted = Path(folder).expanduser().absolute()
     existing = next(path for path in (wanted, *wanted.parents) if path.exists())
-    return Disk(str(wanted), shutil.disk_usage(existing).free)
+    return Disk(folder, shutil.disk_usage(existing).free)
 
 
 def levels(samples: Samples) -> tuple[float, float]:
