@@ -77,6 +77,8 @@ def _about_both(
 ) -> tuple[list[Finding], list[Finding]]:
     if folder := watcher.parameter("recorder", "folder"):
         machine = replace(machine, disk=disk(folder))
+    network = replace(machine.network, environment={**machine.network.environment, "RMW_IMPLEMENTATION": watcher.rmw()})
+    machine = replace(machine, network=network)
     here = machine_verdicts.machine(
         machine,
         source=watcher.parameter("audio_capture", "source"),

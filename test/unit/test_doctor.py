@@ -19,7 +19,7 @@ from lfm_voice_ros.watching.findings import Finding, as_json, exit_code, show, s
 from lfm_voice_ros.watching.graph import WIRING, Endpoint, Graph, Mismatch
 from lfm_voice_ros.watching.graph_verdicts import assistant
 from lfm_voice_ros.watching.machine import Device, Disk, Machine, Model, Network, levels
-from lfm_voice_ros.watching.seen import LATENCIES, NEEDED, Head, Seen, Status
+from lfm_voice_ros.watching.seen import LATENCIES, NEEDED, Head, Limits, Seen, Status
 
 TRAJECTORY = "head_controller/joint_trajectory"
 JOINTS: Mapping[str, Mapping[str, Any]] = {"pan_tilt": {"pan_joint": "pan", "tilt_joint": "tilt"}}
@@ -65,6 +65,7 @@ def seen(level_dbfs: float = -55.0, speaking: bool = False) -> Seen:
     made.voice_activity(speaking, level_dbfs, 10.0)
     made.voice_activity(False, level_dbfs, 10.0)
     made.joint_states(["pan", "tilt", "arm"])
+    made.limits = Limits((-1.0, 1.0), (-0.5, 0.5))
     made.head_state(Head(0.0, 0.0, 0.0, 0.0, False, False))
     return made
 
@@ -94,6 +95,7 @@ def test_a_healthy_machine_and_assistant_have_nothing_to_complain_of() -> None:
     findings = [*machine_verdicts.machine(MACHINE, meeting=True), *judged()]
 
     assert not bad(findings)
+    assert any("pan -57° to +57°" in finding.what for finding in findings)
     assert exit_code(findings) == 0
     assert summary(findings) == "All is well."
 
