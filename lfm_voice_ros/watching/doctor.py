@@ -13,7 +13,7 @@ from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.watching import graph_verdicts, machine_verdicts
 from lfm_voice_ros.watching.findings import Finding, as_json, exit_code, show, summary
-from lfm_voice_ros.watching.machine import Machine, disk, examine
+from lfm_voice_ros.watching.machine import Machine, disk, examine, settings
 
 if TYPE_CHECKING:
     from lfm_voice_ros.watching.watcher import Watcher
@@ -50,6 +50,14 @@ def _offline() -> tuple[list[Finding], list[Finding]]:
 
 def _online(namespace: str, timeout: float) -> tuple[list[Finding], list[Finding]]:
     """Watch, and look at this machine while discovery goes on."""
+    if not machine_verdicts.can_start(settings()):
+        nothing = Finding(
+            Level.ERROR,
+            "ROS 2",
+            "the assistant was not looked for, since ROS 2 can't be started with this environment",
+            "see the lines about domain and middleware above",
+        )
+        return machine_verdicts.machine(examine()), [nothing]
     try:
         from lfm_voice_ros.watching.node import watching
         from lfm_voice_ros.watching.watcher import Neighbour, Watcher

@@ -159,6 +159,7 @@ def test_missing_models_name_the_command_that_gets_them() -> None:
         ({}, "no network", False, Level.ERROR),
         ({"ROS_DOMAIN_ID": "200"}, "", True, Level.WARN),
         ({"ROS_DOMAIN_ID": "robot"}, "", True, Level.ERROR),
+        ({"ROS_DOMAIN_ID": "300"}, "", True, Level.ERROR),
         ({"FASTDDS_DEFAULT_PROFILES_FILE": "/nowhere/profile.xml"}, "", True, Level.WARN),
         ({"CYCLONEDDS_URI": "<CycloneDDS/>"}, "", True, Level.OK),
     ],
@@ -170,6 +171,21 @@ def test_what_hides_nodes_from_one_another_is_told(
 
     assert max(finding.level for finding in findings) is level
     assert all(finding.remedy for finding in bad(findings))
+
+
+@pytest.mark.parametrize(
+    ("facts", "possible"),
+    [
+        (Network({"ROS_DOMAIN_ID": "300"}), False),
+        (Network({"RMW_IMPLEMENTATION": "rmw_nothing"}, rmw_missing=True), False),
+        (Network({"ROS_DOMAIN_ID": "200", "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}), True),
+        (Network(), True),
+    ],
+)
+def test_settings_that_would_end_the_process_are_known_before(facts: Network, possible: bool) -> None:
+    assert machine_verdicts.can_start(facts) is possible
+    errors = [finding for finding in machine_verdicts.network(facts, None) if finding.level is Level.ERROR]
+    assert bool(errors) is not possible
 
 
 def test_a_full_disk_missing_libraries_and_an_old_python_are_told() -> None:
