@@ -166,8 +166,8 @@ def network(facts: Network, meeting: bool | None) -> list[Finding]:
                 "discovery",
                 f"{told}; two nodes of our own on this machine have not found each other"
                 + (f": {facts.multicast}" if facts.multicast else ""),
-                "bring a network up; let UDP and multicast through the firewall (sudo ufw allow in proto udp), or keep to this machine: "
-                "export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST in every shell",
+                "bring a network up; let UDP and multicast through the firewall (sudo ufw allow in proto udp), or keep to "
+                "this machine: export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST in every shell",
             )
         )
     elif reach == "LOCALHOST":
@@ -195,9 +195,10 @@ def network(facts: Network, meeting: bool | None) -> list[Finding]:
     return findings
 
 
-def can_start(facts: Network) -> bool:
-    """Whether ROS 2 can be started with these settings; some end the whole process."""
-    return not any(finding.level is Level.ERROR for finding in (*_domain(facts.environment), *_middleware(facts)))
+def obstacles(facts: Network) -> list[Finding]:
+    """The settings with which ROS 2 can't be started: some end the whole process."""
+    settings = (*_domain(facts.environment), *_middleware(facts))
+    return [finding for finding in settings if finding.level is Level.ERROR]
 
 
 def room(disk: Disk) -> Finding:

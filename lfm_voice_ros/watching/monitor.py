@@ -12,7 +12,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
+from lfm_voice_ros.watching import machine_verdicts
 from lfm_voice_ros.watching.frame import frame
+from lfm_voice_ros.watching.machine import settings
 
 _PERIOD = 0.25  # s between pictures
 _WIDTH_OF_A_FILE = 140  # columns where there is no terminal
@@ -21,8 +23,11 @@ _WIDTH_OF_A_FILE = 140  # columns where there is no terminal
 def run(namespace: str, once: float | None) -> int:
     """Draw until ^C, or one picture after ``once`` seconds; give 0.
 
-    Raises ConfigurationError where there is no terminal to draw on, ResourceError where there is no ROS 2.
+    Raises ConfigurationError where there is no terminal to draw on or ROS 2 can't be started with the environment's
+    settings, ResourceError where there is no ROS 2.
     """
+    for finding in machine_verdicts.obstacles(settings()):
+        raise ConfigurationError(f"{finding.what}; {finding.remedy}")
     try:
         from lfm_voice_ros.watching.node import interruptible, watching
         from lfm_voice_ros.watching.watcher import Watcher

@@ -183,9 +183,10 @@ def test_what_hides_nodes_from_one_another_is_told(
     ],
 )
 def test_settings_that_would_end_the_process_are_known_before(facts: Network, possible: bool) -> None:
-    assert machine_verdicts.can_start(facts) is possible
-    errors = [finding for finding in machine_verdicts.network(facts, None) if finding.level is Level.ERROR]
-    assert bool(errors) is not possible
+    obstacles = machine_verdicts.obstacles(facts)
+
+    assert bool(obstacles) is not possible
+    assert set(obstacles) <= set(machine_verdicts.network(facts, None))
 
 
 def test_a_full_disk_missing_libraries_and_an_old_python_are_told() -> None:
