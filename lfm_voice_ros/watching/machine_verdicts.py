@@ -166,8 +166,8 @@ def network(facts: Network, meeting: bool | None) -> list[Finding]:
                 "discovery",
                 f"{told}; two nodes of our own on this machine have not found each other"
                 + (f": {facts.multicast}" if facts.multicast else ""),
-                "bring a network up; let UDP and multicast through the firewall (sudo ufw allow in proto udp), or keep to "
-                "this machine: export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST in every shell",
+                "bring a network up; let UDP and multicast through the firewall (sudo ufw allow in proto udp), or keep "
+                "to this machine: export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST in every shell",
             )
         )
     elif reach == "LOCALHOST":
