@@ -83,8 +83,9 @@ def microphone(device: Device, source: str = "") -> Finding:
         )
     what = f"{device.name}: {_decibels(device.level_dbfs)} on average, loudest {_decibels(device.peak_dbfs)}"
     if device.peak_dbfs < _SILENT_DBFS:
+        # Beside a running audio_capture, which may be on another machine, its own lines count.
         return Finding(
-            Level.ERROR,
+            Level.WARN if source else Level.ERROR,
             about,
             f"silent. {what}",
             "unmute it (alsamixer, pavucontrol), look at its switch, or choose another: lfm-voice devices lists them, "

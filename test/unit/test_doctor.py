@@ -125,6 +125,7 @@ def test_sound_devices_that_the_assistant_does_not_use_or_holds_are_no_errors() 
 
     assert machine_verdicts.microphone(gone, "wav:talk.wav").level is Level.OK
     assert machine_verdicts.microphone(gone, "sound_card").level is Level.OK
+    assert machine_verdicts.microphone(Device("m"), "sound_card").level is Level.WARN
     assert machine_verdicts.speaker(gone, "none").level is Level.OK
     assert machine_verdicts.speaker(gone, "sound_card:USB").level is Level.OK
     assert machine_verdicts.speaker(gone).level is Level.ERROR
