@@ -17,6 +17,8 @@ from lfm_voice_ros.watching.frame import frame
 from lfm_voice_ros.watching.machine import settings
 
 _PERIOD = 0.25  # s between pictures
+_TURNS = 6  # the newest ones, where the terminal has room
+_OTHER_ROWS = 18  # of the terminal, for all but the turns; a turn takes about three
 _WIDTH_OF_A_FILE = 140  # columns where there is no terminal
 
 
@@ -38,11 +40,12 @@ def run(namespace: str, once: float | None) -> int:
     if once is None and not sys.stdout.isatty():
         raise ConfigurationError("a live view needs a terminal; --once SECONDS prints one picture")
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, highlight=False)
+    turns = min(_TURNS, max(2, (console.height - _OTHER_ROWS) // 3)) if console.is_terminal else _TURNS
     with interruptible() as interrupted, watching(lambda: Watcher("monitor", namespace.strip("/"))) as watcher:
 
         def picture() -> RenderableType:
             with watcher.news:
-                return frame(watcher.seen, watcher.now(), watcher.nodes())
+                return frame(watcher.seen, watcher.now(), watcher.nodes(), turns)
 
         if once is not None:
             until = time.monotonic() + once
