@@ -13,12 +13,13 @@ from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.watching import graph_verdicts, machine_verdicts
 from lfm_voice_ros.watching.findings import Finding, as_json, exit_code, show, summary
-from lfm_voice_ros.watching.machine import Machine, disk, examine
+from lfm_voice_ros.watching.machine import Machine, disk, examine, settings
 
 if TYPE_CHECKING:
-    from lfm_voice_ros.watching.watcher import Watcher
+    from lfm_voice_ros.watching.watcher import Neighbour, Watcher
 
 _WIDTH_OF_A_FILE = 140  # columns where there is no terminal
+_MEETING_TIMEOUT = 3.0  # s beyond the time for which the assistant is watched
 _NO_ROS = "ROS 2's Python libraries can't be imported: {}"
 _SOURCE = (
     "source /opt/ros/$ROS_DISTRO/setup.bash and the workspace's install/setup.bash, or use scripts/run lfm-voice …"
@@ -50,6 +51,14 @@ def _offline() -> tuple[list[Finding], list[Finding]]:
 
 def _online(namespace: str, timeout: float) -> tuple[list[Finding], list[Finding]]:
     """Watch, and look at this machine while discovery goes on."""
+    if machine_verdicts.obstacles(settings()):
+        nothing = Finding(
+            Level.ERROR,
+            "ROS 2",
+            "the assistant was not looked for, since ROS 2 can't be started with this environment",
+            "see the lines about domain and middleware above",
+        )
+        return machine_verdicts.machine(examine()), [nothing]
     try:
         from lfm_voice_ros.watching.node import watching
         from lfm_voice_ros.watching.watcher import Neighbour, Watcher
@@ -65,11 +74,21 @@ def _online(namespace: str, timeout: float) -> tuple[list[Finding], list[Finding
                 watcher.parameter("audio_player", "sink") or "sound_card",
             )
             watcher.wait(lambda: False, max(0.0, until - time.monotonic()))
-            meeting = watcher.meets(Neighbour.name) and neighbour.meets(watcher.get_name())
+            meeting = _meeting(watcher, neighbour)
             with watcher.news:
                 return _about_both(machine, watcher, meeting, timeout)
     except ResourceError as exc:
         return machine_verdicts.machine(examine()), [Finding(Level.ERROR, "ROS 2", str(exc))]
+
+
+def _meeting(watcher: Watcher, neighbour: Neighbour) -> bool:
+    """Whether the two see each other; a busy machine gets more time for that."""
+    late = time.monotonic() + _MEETING_TIMEOUT
+    while not (watcher.meets(neighbour.name) and neighbour.meets(watcher.get_name())):
+        if time.monotonic() > late:
+            return False
+        watcher.wait(lambda: False, 0.2)
+    return True
 
 
 def _about_both(
@@ -77,6 +96,8 @@ def _about_both(
 ) -> tuple[list[Finding], list[Finding]]:
     if folder := watcher.parameter("recorder", "folder"):
         machine = replace(machine, disk=disk(folder))
+    network = replace(machine.network, environment={**machine.network.environment, "RMW_IMPLEMENTATION": watcher.rmw()})
+    machine = replace(machine, network=network)
     here = machine_verdicts.machine(
         machine,
         source=watcher.parameter("audio_capture", "source"),

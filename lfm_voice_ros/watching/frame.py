@@ -19,9 +19,8 @@ from lfm_voice_ros.watching.seen import NEEDED, Head, Limits, Seen, Status, Turn
 _STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.ERROR: "bold red"}
 _SILENT_AFTER = 4.0  # s without diagnostics after which a node counts as gone; it sends them every second
 _QUIET_DBFS, _LOUD_DBFS = -70.0, 0.0  # the ends of the level's bar
-_BAR = 40  # columns
-_GAUGE = 41  # columns
-_TURNS = 6  # the newest ones
+_BAR = 30  # columns
+_GAUGE = 31  # columns
 _SHOWN_LATENCIES = {
     "endpoint": "end of turn",
     "transcript": "words",
@@ -36,8 +35,11 @@ _MARKS = {
 }
 
 
-def frame(seen: Seen, now: float, graph: Graph) -> RenderableType:
-    """One picture. ``now`` is ROS time in seconds; of the ``graph`` only the nodes are looked at."""
+def frame(seen: Seen, now: float, graph: Graph, turns: int = 6) -> RenderableType:
+    """One picture with the newest ``turns``.
+
+    ``now`` is ROS time in seconds; of the ``graph`` only the nodes are looked at.
+    """
     parts: list[RenderableType] = [
         Text.assemble(("lfm-voice monitor", "bold"), f"  /{seen.namespace}  {_clock(now)}"),
         *_troubles(seen, now, graph),
@@ -47,7 +49,7 @@ def frame(seen: Seen, now: float, graph: Graph) -> RenderableType:
         question = f"Nothing heard yet in /{seen.namespace} ({nodes}); is the assistant running?"
         parts.append(Text(f"{question} lfm-voice doctor tells more.", "yellow"))
     parts += [Text(), _microphone(seen, now), _head(seen.head, seen.limits), Text()]
-    parts += [_turns(seen), Text(), _latencies(seen), Text(), _nodes(seen, now)]
+    parts += [_turns(seen, turns), Text(), _latencies(seen), Text(), _nodes(seen, now)]
     return Group(*parts)
 
 
@@ -155,7 +157,7 @@ def _angles(is_at: float, target: float, ends: tuple[str, str]) -> str:
     return f"{_degrees(is_at)}{side}{going}"
 
 
-def _turns(seen: Seen) -> RenderableType:
+def _turns(seen: Seen, number: int) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, expand=True, padding=(0, 1, 0, 0))
     table.add_column("time", no_wrap=True)
     table.add_column("heard", ratio=3)
@@ -163,7 +165,7 @@ def _turns(seen: Seen) -> RenderableType:
     table.add_column("results", ratio=3)
     table.add_column("reply", ratio=3)
     table.add_column("voice", justify="right", no_wrap=True)
-    for turn in list(seen.turns.values())[-_TURNS:]:
+    for turn in list(seen.turns.values())[-number:]:
         table.add_row(_clock(turn.began), _heard(turn), _decided(turn), _results(turn), _replied(turn), _took(turn))
     if not seen.turns:
         table.add_row("", Text("no sentence yet", "dim"))

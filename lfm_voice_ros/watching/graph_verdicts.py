@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -350,7 +351,13 @@ def _head(graph: Graph, seen: Seen, own: Mapping[str, int], parameters: Mapping[
         return [
             Finding(Level.ERROR, "head", "pan_tilt gives no head/state", "it is inactive or hangs: see its own line")
         ]
-    return [Finding(Level.OK, "head", f"{' and '.join(wanted) or 'its joints'} are known, and a controller listens")]
+    ranges = "".join(
+        f"; {joint} {math.degrees(low):+.0f}° to {math.degrees(high):+.0f}°"
+        for joint, (low, high) in (("pan", seen.limits.pan), ("tilt", seen.limits.tilt))
+        if math.isfinite(low)
+    )
+    what = f"{' and '.join(wanted) or 'its joints'} are known, and a controller listens{ranges}"
+    return [Finding(Level.OK, "head", what)]
 
 
 def _some(names: set[str]) -> str:

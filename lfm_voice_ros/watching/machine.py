@@ -62,6 +62,7 @@ class Network:
 
     environment: Mapping[str, str] = field(default_factory=dict)  # the variables that are set
     multicast: str = ""  # why multicast doesn't work; empty when it does
+    rmw_missing: bool = False  # RMW_IMPLEMENTATION names a middleware that isn't installed
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def examine(source: str = "sound_card", sink: str = "sound_card") -> Machine:
         microphone=_in_time("microphone", source, _listen),
         speaker=_in_time("speaker", sink, _open_speaker),
         models=(_whisper(), _voice(), _vad(), _lfm2_audio()),
-        network=Network({name: os.environ[name] for name in VARIABLES if os.environ.get(name)}, _multicast()),
+        network=settings(_multicast()),
         disk=disk(RecorderSettings().folder),
     )
 
@@ -115,11 +116,17 @@ VARIABLES = (
 )
 
 
+def settings(multicast: str = "") -> Network:
+    """What the environment says about discovery, without trying it; ``multicast`` is handed on."""
+    environment = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
+    return Network(environment, multicast, _missing(environment.get("RMW_IMPLEMENTATION", "")))
+
+
 def disk(folder: str) -> Disk:
     """How much room there is for recordings in a folder that need not exist yet."""
     wanted = Path(folder).expanduser().absolute()
     existing = next(path for path in (wanted, *wanted.parents) if path.exists())
-    return Disk(str(wanted), shutil.disk_usage(existing).free)
+    return Disk(folder, shutil.disk_usage(existing).free)
 
 
 def levels(samples: Samples) -> tuple[float, float]:
@@ -133,6 +140,18 @@ def levels(samples: Samples) -> tuple[float, float]:
 
 def _decibels(amplitude: float) -> float:
     return max(-120.0, 20.0 * float(np.log10(amplitude))) if amplitude > 0 else -120.0
+
+
+def _missing(middleware: str) -> bool:
+    """Whether a middleware is not among the installed packages; False where that can't be told."""
+    try:
+        from ament_index_python.packages import get_packages_with_prefixes
+    except ImportError:
+        return False
+    try:
+        return bool(middleware) and middleware not in get_packages_with_prefixes()
+    except OSError:  # no ROS 2 environment is sourced
+        return False
 
 
 def _version(name: str) -> str:

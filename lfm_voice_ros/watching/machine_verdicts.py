@@ -18,6 +18,7 @@ _GIGABYTE = 1_000_000_000
 _LITTLE_ROOM = 2 * _GIGABYTE
 _NO_ROOM = _GIGABYTE // 10
 _LAST_SAFE_DOMAIN = 101  # above it lie the ports that Linux gives to other programs
+_LAST_DOMAIN = 232  # above it there are no ports
 
 
 def machine(
@@ -82,8 +83,9 @@ def microphone(device: Device, source: str = "") -> Finding:
         )
     what = f"{device.name}: {_decibels(device.level_dbfs)} on average, loudest {_decibels(device.peak_dbfs)}"
     if device.peak_dbfs < _SILENT_DBFS:
+        # Beside a running audio_capture, which may be on another machine, its own lines count.
         return Finding(
-            Level.ERROR,
+            Level.WARN if source else Level.ERROR,
             about,
             f"silent. {what}",
             "unmute it (alsamixer, pavucontrol), look at its switch, or choose another: lfm-voice devices lists them, "
@@ -144,7 +146,7 @@ def network(facts: Network, meeting: bool | None) -> list[Finding]:
     """What decides which nodes see one another."""
     environment = facts.environment
     told = f"domain {environment.get('ROS_DOMAIN_ID', '0')}, {environment.get('RMW_IMPLEMENTATION', 'default RMW')}"
-    findings = [*_domain(environment), *_files(environment)]
+    findings = [*_domain(environment), *_middleware(facts), *_files(environment)]
     reach = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET").upper()
     if environment.get("ROS_LOCALHOST_ONLY") == "1":
         reach = "LOCALHOST"
@@ -165,8 +167,8 @@ def network(facts: Network, meeting: bool | None) -> list[Finding]:
                 "discovery",
                 f"{told}; two nodes of our own on this machine have not found each other"
                 + (f": {facts.multicast}" if facts.multicast else ""),
-                "let UDP and multicast through the firewall (sudo ufw allow in proto udp), or keep to this machine: "
-                "export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST in every shell",
+                "bring a network up; let UDP and multicast through the firewall (sudo ufw allow in proto udp), or keep "
+                "to this machine: export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST in every shell",
             )
         )
     elif reach == "LOCALHOST":
@@ -194,6 +196,12 @@ def network(facts: Network, meeting: bool | None) -> list[Finding]:
     return findings
 
 
+def obstacles(facts: Network) -> list[Finding]:
+    """The settings with which ROS 2 can't be started: some end the whole process."""
+    settings = (*_domain(facts.environment), *_middleware(facts))
+    return [finding for finding in settings if finding.level is Level.ERROR]
+
+
 def room(disk: Disk) -> Finding:
     """Where recordings go."""
     what = f"{disk.free / _GIGABYTE:.1f} GB free for recordings in {disk.folder}"
@@ -205,10 +213,9 @@ def room(disk: Disk) -> Finding:
 
 def _domain(environment: Mapping[str, str]) -> list[Finding]:
     domain = environment.get("ROS_DOMAIN_ID", "0")
-    if not domain.isdecimal():
-        return [
-            Finding(Level.ERROR, "domain", f"ROS_DOMAIN_ID is '{domain}', not a number", "set it to a number 0 to 101")
-        ]
+    if not domain.isdecimal() or int(domain) > _LAST_DOMAIN:
+        remedy = "set it to a number 0 to 101, or unset it, in every shell"
+        return [Finding(Level.ERROR, "domain", f"ROS_DOMAIN_ID is '{domain}', which is no domain", remedy)]
     if int(domain) > _LAST_SAFE_DOMAIN:
         return [
             Finding(
@@ -219,6 +226,20 @@ def _domain(environment: Mapping[str, str]) -> list[Finding]:
             )
         ]
     return []
+
+
+def _middleware(facts: Network) -> list[Finding]:
+    if not facts.rmw_missing:
+        return []
+    name = facts.environment["RMW_IMPLEMENTATION"]
+    return [
+        Finding(
+            Level.ERROR,
+            "middleware",
+            f"RMW_IMPLEMENTATION is {name}, which is not installed here",
+            f"sudo apt-get install ros-$ROS_DISTRO-{name.replace('_', '-')}, or unset it, alike in every shell",
+        )
+    ]
 
 
 def _files(environment: Mapping[str, str]) -> list[Finding]:

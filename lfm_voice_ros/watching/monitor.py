@@ -12,17 +12,24 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
+from lfm_voice_ros.watching import machine_verdicts
 from lfm_voice_ros.watching.frame import frame
+from lfm_voice_ros.watching.machine import settings
 
 _PERIOD = 0.25  # s between pictures
+_TURNS = 6  # the newest ones, where the terminal has room
+_OTHER_ROWS = 18  # of the terminal, for all but the turns; a turn takes about three
 _WIDTH_OF_A_FILE = 140  # columns where there is no terminal
 
 
 def run(namespace: str, once: float | None) -> int:
     """Draw until ^C, or one picture after ``once`` seconds; give 0.
 
-    Raises ConfigurationError where there is no terminal to draw on, ResourceError where there is no ROS 2.
+    Raises ConfigurationError where there is no terminal to draw on or ROS 2 can't be started with the environment's
+    settings, ResourceError where there is no ROS 2.
     """
+    for finding in machine_verdicts.obstacles(settings()):
+        raise ConfigurationError(f"{finding.what}; {finding.remedy}")
     try:
         from lfm_voice_ros.watching.node import interruptible, watching
         from lfm_voice_ros.watching.watcher import Watcher
@@ -33,11 +40,12 @@ def run(namespace: str, once: float | None) -> int:
     if once is None and not sys.stdout.isatty():
         raise ConfigurationError("a live view needs a terminal; --once SECONDS prints one picture")
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, highlight=False)
+    turns = min(_TURNS, max(2, (console.height - _OTHER_ROWS) // 3)) if console.is_terminal else _TURNS
     with interruptible() as interrupted, watching(lambda: Watcher("monitor", namespace.strip("/"))) as watcher:
 
         def picture() -> RenderableType:
             with watcher.news:
-                return frame(watcher.seen, watcher.now(), watcher.nodes())
+                return frame(watcher.seen, watcher.now(), watcher.nodes(), turns)
 
         if once is not None:
             until = time.monotonic() + once

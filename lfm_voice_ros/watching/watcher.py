@@ -14,6 +14,7 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
+from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import JointState
 
 from lfm_voice_ros.core.tool_calls import call_text
@@ -80,6 +81,10 @@ class Watcher(WatchingNode):
     def parameter(self, node: str, name: str) -> str:
         """A parameter as text; empty while the node has not answered."""
         return str(self.parameters.get(node, {}).get(name, ""))
+
+    def rmw(self) -> str:
+        """The middleware that is in use."""
+        return str(get_rmw_implementation_identifier())
 
     def limits(self) -> Limits:
         """Between which angles pan_tilt turns the head, as far as it has said so."""

@@ -19,7 +19,7 @@ from lfm_voice_ros.watching.findings import Finding, as_json, exit_code, show, s
 from lfm_voice_ros.watching.graph import WIRING, Endpoint, Graph, Mismatch
 from lfm_voice_ros.watching.graph_verdicts import assistant
 from lfm_voice_ros.watching.machine import Device, Disk, Machine, Model, Network, levels
-from lfm_voice_ros.watching.seen import LATENCIES, NEEDED, Head, Seen, Status
+from lfm_voice_ros.watching.seen import LATENCIES, NEEDED, Head, Limits, Seen, Status
 
 TRAJECTORY = "head_controller/joint_trajectory"
 JOINTS: Mapping[str, Mapping[str, Any]] = {"pan_tilt": {"pan_joint": "pan", "tilt_joint": "tilt"}}
@@ -65,6 +65,7 @@ def seen(level_dbfs: float = -55.0, speaking: bool = False) -> Seen:
     made.voice_activity(speaking, level_dbfs, 10.0)
     made.voice_activity(False, level_dbfs, 10.0)
     made.joint_states(["pan", "tilt", "arm"])
+    made.limits = Limits((-1.0, 1.0), (-0.5, 0.5))
     made.head_state(Head(0.0, 0.0, 0.0, 0.0, False, False))
     return made
 
@@ -94,6 +95,7 @@ def test_a_healthy_machine_and_assistant_have_nothing_to_complain_of() -> None:
     findings = [*machine_verdicts.machine(MACHINE, meeting=True), *judged()]
 
     assert not bad(findings)
+    assert any("pan -57° to +57°" in finding.what for finding in findings)
     assert exit_code(findings) == 0
     assert summary(findings) == "All is well."
 
@@ -123,6 +125,7 @@ def test_sound_devices_that_the_assistant_does_not_use_or_holds_are_no_errors() 
 
     assert machine_verdicts.microphone(gone, "wav:talk.wav").level is Level.OK
     assert machine_verdicts.microphone(gone, "sound_card").level is Level.OK
+    assert machine_verdicts.microphone(Device("m"), "sound_card").level is Level.WARN
     assert machine_verdicts.speaker(gone, "none").level is Level.OK
     assert machine_verdicts.speaker(gone, "sound_card:USB").level is Level.OK
     assert machine_verdicts.speaker(gone).level is Level.ERROR
@@ -132,7 +135,7 @@ def test_levels_are_decibels_below_full_scale() -> None:
     assert levels(np.zeros(0, np.float32)) == (-120.0, -120.0)
     assert levels(np.zeros(100, np.float32)) == (-120.0, -120.0)
     sine = (0.5 * np.sin(np.arange(16_000) * 0.1)).astype(np.float32)
-    assert levels(sine) == (pytest.approx(-9.03, abs=0.05), pytest.approx(-6.02, abs=0.05))
+    assert levels(sine) == pytest.approx((-9.03, -6.02), abs=0.05)
 
 
 def test_missing_models_name_the_command_that_gets_them() -> None:
@@ -157,6 +160,7 @@ def test_missing_models_name_the_command_that_gets_them() -> None:
         ({}, "no network", False, Level.ERROR),
         ({"ROS_DOMAIN_ID": "200"}, "", True, Level.WARN),
         ({"ROS_DOMAIN_ID": "robot"}, "", True, Level.ERROR),
+        ({"ROS_DOMAIN_ID": "300"}, "", True, Level.ERROR),
         ({"FASTDDS_DEFAULT_PROFILES_FILE": "/nowhere/profile.xml"}, "", True, Level.WARN),
         ({"CYCLONEDDS_URI": "<CycloneDDS/>"}, "", True, Level.OK),
     ],
@@ -168,6 +172,22 @@ def test_what_hides_nodes_from_one_another_is_told(
 
     assert max(finding.level for finding in findings) is level
     assert all(finding.remedy for finding in bad(findings))
+
+
+@pytest.mark.parametrize(
+    ("facts", "possible"),
+    [
+        (Network({"ROS_DOMAIN_ID": "300"}), False),
+        (Network({"RMW_IMPLEMENTATION": "rmw_nothing"}, rmw_missing=True), False),
+        (Network({"ROS_DOMAIN_ID": "200", "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}), True),
+        (Network(), True),
+    ],
+)
+def test_settings_that_would_end_the_process_are_known_before(facts: Network, possible: bool) -> None:
+    obstacles = machine_verdicts.obstacles(facts)
+
+    assert bool(obstacles) is not possible
+    assert set(obstacles) <= set(machine_verdicts.network(facts, None))
 
 
 def test_a_full_disk_missing_libraries_and_an_old_python_are_told() -> None:

@@ -38,9 +38,9 @@ def answered(seen: Seen, utterance_id: str = "u1", **latency: float) -> None:
     seen.metrics(utterance_id, {name: latency.get(name, math.nan) for name in LATENCIES}, False, NOW)
 
 
-def drawn(seen: Seen, now: float = NOW, graph: Graph = ALL, width: int = 140) -> str:
+def drawn(seen: Seen, now: float = NOW, graph: Graph = ALL, width: int = 140, turns: int = 6) -> str:
     console = Console(file=io.StringIO(), width=width, record=True)
-    console.print(frame(seen, now, graph))
+    console.print(frame(seen, now, graph, turns))
     return console.export_text()
 
 
@@ -159,7 +159,7 @@ def test_the_level_is_a_bar_and_speech_is_told() -> None:
     for level in (-120.0, -35.0, 0.0):
         seen.voice_activity(False, level, NOW)
         bars.append(drawn(seen).count("█"))
-    assert bars == [0, 20, 40]
+    assert bars == [0, 15, 30]
     assert "nobody has spoken yet" in drawn(seen)
     assert "microphone USB" in drawn(seen)
 
@@ -211,6 +211,16 @@ def test_what_people_and_nodes_say_is_shown_as_it_is() -> None:
 
     assert "[red]stop[/red] [/]" in text
     assert "[bold] [/nothing] failed" in text
+
+
+def test_only_the_newest_turns_are_shown() -> None:
+    seen = alive()
+    for number in range(9):
+        seen.transcript(f"u{number}", f"sentence {number}", 0.9, "", NOW)
+
+    text = drawn(seen, turns=2)
+
+    assert [number for number in range(9) if f"sentence {number}" in text] == [7, 8]
 
 
 def test_it_fits_into_eighty_columns() -> None:
