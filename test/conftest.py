@@ -15,3 +15,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         help="an LFM2-Audio checkpoint: the tests of conversations run with it instead of with random weights",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that have asked for more time, so that none of them is left to run alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)

@@ -176,33 +176,34 @@ def test_what_a_person_said_is_not_in_the_log(start: Start, probe: Probe) -> Non
     assert "secret" not in node.output
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "reason"),
-    [
-        ("fly", "{}", "no tool named fly"),
-        ("pan_left", '{"degrees": "far"}', "degrees"),
-        ("pan_left", '{"degrees": 9999}', "degrees"),
-        ("pan_left", '{"degrees": NaN}', "not JSON"),
-        ("pan_left", "degrees=30", "not JSON"),
-        ("pan_left", "[30]", "not a JSON object"),
-        ("pan_left", '{"degrees":' * 900, "not JSON"),
-        ("__import__('os').abort()", "{}", "no tool named"),
-    ],
-)
-def test_what_does_not_fit_is_refused_and_the_node_goes_on(
-    start: Start, probe: Probe, name: str, arguments: str, reason: str
-) -> None:
+UNFIT = [  # name, arguments, what the refusal says
+    ("fly", "{}", "no tool named fly"),
+    ("pan_left", '{"degrees": "far"}', "degrees"),
+    ("pan_left", '{"degrees": 9999}', "degrees"),
+    ("pan_left", '{"degrees": NaN}', "not JSON"),
+    ("pan_left", "degrees=30", "not JSON"),
+    ("pan_left", "[30]", "not a JSON object"),
+    ("pan_left", '{"degrees":' * 900, "not JSON"),
+    ("__import__('os').abort()", "{}", "no tool named"),
+]
+
+
+def test_what_does_not_fit_is_refused_and_the_node_goes_on(start: Start, probe: Probe) -> None:
     results = probe.subscribe("tool_result", ToolResult)
     node = start("tool_server")
 
-    refused = call(probe, name, arguments)
-    probe.publish(
-        "tool_decision", ToolDecision(utterance_id="u1", calls=[ToolCall(name=name, arguments_json=arguments)])
-    )
-    probe.wait_for(lambda: any(result.utterance_id == "u1" for result in results), what="the refusal")
+    for number, (name, arguments, reason) in enumerate(UNFIT):
+        refused = call(probe, name, arguments)
+        decided = ToolDecision(utterance_id=f"u{number}", calls=[ToolCall(name=name, arguments_json=arguments)])
+        probe.publish("tool_decision", decided)
+        assert refused.status == ToolResult.REJECTED, (name, arguments)
+        assert reason in refused.error
 
-    assert refused.status == ToolResult.REJECTED
-    assert reason in refused.error
+    def refusals() -> list[str]:
+        return [result.utterance_id for result in results if result.utterance_id]
+
+    probe.wait_for(lambda: len(refusals()) == len(UNFIT), what="the refusals of all decisions")
+    assert refusals() == [f"u{number}" for number in range(len(UNFIT))]
     assert {result.status for result in results} == {ToolResult.REJECTED}
     assert call(probe, "get_date").status == ToolResult.SUCCEEDED
     assert "Traceback" not in node.output

@@ -150,7 +150,7 @@ def test_the_containers_run_nodes_and_launch_files_that_there_are() -> None:
         if isinstance(service["command"], str):
             assert (REPOSITORY / "launch" / service["command"].split()[3]).exists()
         else:
-            nodes += service["environment"]["NODES"].split()
+            nodes += re.sub(r"\$\{\w+:-(.*)\}", r"\1", service["environment"]["NODES"]).split()
 
     assert len(nodes) == len(set(nodes))
     assert all(f'"{node}"' in programs[1] for node in nodes)
