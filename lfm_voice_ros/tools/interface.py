@@ -98,8 +98,8 @@ class Topic(Protocol):
     def wait(self, timeout: float) -> bool:
         """Wait so many s until somebody listens; False when nobody does."""
 
-    def publish(self, message: Message, timeout: float) -> bool:
-        """Publish; False when who listens has not confirmed it within ``timeout`` s."""
+    def publish(self, message: Message) -> None:
+        """Publish, without waiting."""
 
 
 class Skills(Protocol):
