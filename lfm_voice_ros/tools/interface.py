@@ -32,7 +32,11 @@ class FieldType:
 
     def __str__(self) -> str:
         """For the console: "a list of numbers" is what it takes."""
-        name = self.message.name if self.message else {"octet": "byte"}.get(self.kind, self.kind)
+        name = (
+            self.message.name
+            if self.message
+            else {"octet": "byte", "integer": "whole number"}.get(self.kind, self.kind)
+        )
         return f"list of {name}" if self.many else name
 
 

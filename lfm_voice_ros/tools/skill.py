@@ -52,9 +52,8 @@ class SkillBook:
         """Make the binding of a tool and check it against the installed types. Raises ConfigurationError."""
         kind = next(kind for kind in _KEYS if kind in tool.binding)
         if unknown := set(tool.binding) - _KEYS[kind]:
-            raise ConfigurationError(
-                f"unknown keys {', '.join(sorted(unknown))}; a {kind} has: {', '.join(sorted(_KEYS[kind]))}"
-            )
+            known = ", ".join(sorted(_KEYS[kind] - {kind}))
+            raise ConfigurationError(f"unknown keys {', '.join(sorted(unknown))}; the keys beside {kind} are: {known}")
         try:
             return self._bind(kind, tool, _Options.read(tool.binding, self.timeout))
         except MissingPackage as exc:
