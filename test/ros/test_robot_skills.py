@@ -187,7 +187,7 @@ class Robot:
         response.success = True
         return response
 
-    def _navigate(self, handle: Any) -> NavigateToPose.Result:
+    def _navigate(self, handle: Any) -> Any:
         trip = Trip(handle)
         self._note(self.trips, trip)
         trip.over.wait(20.0)
