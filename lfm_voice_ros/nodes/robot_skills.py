@@ -13,7 +13,6 @@ from action_msgs.msg import GoalStatus
 from action_msgs.srv import CancelGoal
 from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
-from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.node import Node
 from rclpy.task import Future
@@ -147,9 +146,8 @@ class _Topic:
     def wait(self, timeout: float) -> bool:
         return self._publisher.get_subscription_count() > 0 or self._matched.wait(timeout)
 
-    def publish(self, message: Message, timeout: float) -> bool:
+    def publish(self, message: Message) -> None:
         self._publisher.publish(message)
-        return bool(self._publisher.wait_for_all_acked(Duration(seconds=timeout)))
 
     def _on_matched(self, count: int) -> None:
         if count:

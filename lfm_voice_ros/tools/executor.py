@@ -10,6 +10,7 @@ from lfm_voice_ros.core.ports import Head
 from lfm_voice_ros.core.types import Json, ToolCall, ToolResult, ToolStatus
 from lfm_voice_ros.tools.binding import Binding, Outcome
 from lfm_voice_ros.tools.clock import Now, Places, make_clock_binding
+from lfm_voice_ros.tools.fields import spoken
 from lfm_voice_ros.tools.head import make_head_binding
 from lfm_voice_ros.tools.registry import Registry, Tool
 from lfm_voice_ros.tools.skill import CancelTasks, NoSkill, SkillBook
@@ -124,13 +125,14 @@ class ToolExecutor:
         tasks = self._skills.tasks
         told = tasks.collect(ending or tasks.cancel(newest=False), self._skills.timeout)
         result = performed.result
-        if not told.sentences:
+        if not (told.names or told.problems):
             return performed
+        goes_on = [f"{_capital(problem.partition(':')[0])}." for problem in told.problems]
         return Performed(
             replace(
                 result,
                 status=ToolStatus.FAILED if told.problems else result.status,
-                speech=" ".join([result.speech, *told.sentences]),
+                speech=" ".join([result.speech, *told.sentences, *goes_on]),
                 data={**result.data, "canceled": list(told.names)},
                 error="; ".join(filter(None, [result.error, *told.problems])),
             ),
@@ -161,7 +163,8 @@ class ToolExecutor:
 
 
 def _failed(tool: Tool, call: ToolCall, status: ToolStatus, reason: str, error: str) -> Performed:
-    words = dict.fromkeys(tool.fields(), "") | {"reason": reason}
+    given = {name: spoken(value) for name, value in call.arguments.items()}
+    words = dict.fromkeys(tool.fields(), "") | given | {"reason": reason}
     result = ToolResult(call, status, tool.sentence("failed", words), error=error)
     return Performed(result, tool.pattern("failed"), words)
 
@@ -169,6 +172,10 @@ def _failed(tool: Tool, call: ToolCall, status: ToolStatus, reason: str, error: 
 def _spoken(error: ToolError) -> str:
     # What stands behind the first colon or semicolon says what to do; that is for the console.
     return str(error).partition(";")[0].partition(":")[0]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _bind(tool: Tool, head: Head, places: Places, now: Now, skills: SkillBook | None) -> Binding:

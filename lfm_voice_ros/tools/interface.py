@@ -32,7 +32,11 @@ class FieldType:
 
     def __str__(self) -> str:
         """For the console: "a list of numbers" is what it takes."""
-        name = self.message.name if self.message else {"octet": "byte"}.get(self.kind, self.kind)
+        name = (
+            self.message.name
+            if self.message
+            else {"octet": "byte", "integer": "whole number"}.get(self.kind, self.kind)
+        )
         return f"list of {name}" if self.many else name
 
 
@@ -98,8 +102,8 @@ class Topic(Protocol):
     def wait(self, timeout: float) -> bool:
         """Wait so many s until somebody listens; False when nobody does."""
 
-    def publish(self, message: Message, timeout: float) -> bool:
-        """Publish; False when who listens has not confirmed it within ``timeout`` s."""
+    def publish(self, message: Message) -> None:
+        """Publish, without waiting."""
 
 
 class Skills(Protocol):

@@ -52,9 +52,8 @@ class SkillBook:
         """Make the binding of a tool and check it against the installed types. Raises ConfigurationError."""
         kind = next(kind for kind in _KEYS if kind in tool.binding)
         if unknown := set(tool.binding) - _KEYS[kind]:
-            raise ConfigurationError(
-                f"unknown keys {', '.join(sorted(unknown))}; a {kind} has: {', '.join(sorted(_KEYS[kind]))}"
-            )
+            known = ", ".join(sorted(_KEYS[kind] - {kind}))
+            raise ConfigurationError(f"unknown keys {', '.join(sorted(unknown))}; the keys beside {kind} are: {known}")
         try:
             return self._bind(kind, tool, _Options.read(tool.binding, self.timeout))
         except MissingPackage as exc:
@@ -262,8 +261,7 @@ class _Publish:
             raise ToolError(f"nobody listens: the topic {self._name} has no subscription")
         if canceled():
             raise ToolCanceled("stop came first")
-        if not self._topic.publish(message, self._timeout):
-            raise ToolTimeout(f"it didn't arrive: the topic {self._name} has a subscription that takes nothing")
+        self._topic.publish(message)
         return Outcome("done", {"published": self._name}, self._spoken(arguments))
 
 
@@ -309,7 +307,7 @@ class CancelTasks:
             raise ToolError("what I am doing can't be cancelled")
         told = self._book.tasks.collect(asked, self._book.timeout)
         if told.problems:
-            raise ToolError(f"{told.sentences[0].rstrip('.')}: {'; '.join(told.problems)}")
+            raise ToolError(" ".join([*told.sentences, "; ".join(told.problems)]))
         return Outcome("done", {"canceled": list(told.names)}, {"canceled": " ".join(told.sentences)})
 
 

@@ -36,8 +36,8 @@ class Canceled:
     """What became of tasks that were to end."""
 
     names: tuple[str, ...] = ()  # of the tools whose tasks are over
-    sentences: tuple[str, ...] = ()  # one for each task, also for one that goes on
-    problems: tuple[str, ...] = ()  # why tasks go on, for the console
+    sentences: tuple[str, ...] = ()  # for each of them
+    problems: tuple[str, ...] = ()  # of those that go on: a phrase, and behind a colon what the console says
 
 
 class Tasks:
@@ -240,9 +240,10 @@ class Task:
             self._claimed = False
             self._asked_at = None  # it may be asked again
             if self._refusal:
-                return Canceled((), ("What I am doing can't be cancelled.",), (f"{self.name}: {self._refusal}",))
-        no_answer = "I asked for it to be cancelled, but there was no answer."
-        return Canceled((), (no_answer,), (f"{self.name}: no answer to its cancellation within {timeout} s",))
+                return Canceled(problems=(f"what I am doing can't be cancelled: {self.name}: {self._refusal}",))
+        return Canceled(
+            problems=(f"it doesn't answer: {self.name} was asked to end, and nothing came of it in {timeout} s",)
+        )
 
     def leave(self) -> None:
         """Nobody collects it."""
