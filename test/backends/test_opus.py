@@ -1,4 +1,4 @@
-"""Opus through PyAV: speech comes through, at its length and in its place; lost packets are concealed without a click."""
+"""Opus through PyAV: speech comes through at its length and in its place; what is lost is concealed without a click."""
 
 from __future__ import annotations
 
