@@ -16,8 +16,9 @@ from machines import TwoMachines, two_machines, why_not
 from sound import in_state, spoken
 
 from lfm_voice_ros.core.types import SAMPLE_RATE
-from lfm_voice_ros.msg import Audio, HeadState, Playback, Reply, Utterance
+from lfm_voice_ros.msg import Audio, HeadState, Playback, Reply, ToolResult, Utterance
 from lfm_voice_ros.nodes.conversions import samples_to_field
+from lfm_voice_ros.srv import CallTool
 
 Start = Callable[..., NodeProcess]
 
@@ -26,6 +27,7 @@ LOST, AWAY, BACK = (
     "I can't think right now. My brain is away.",
     "I am back.",
 )
+RESENT = 4.0  # s after which DDS has sent again what was not acknowledged
 AWAY_FOR = 30.0  # s; longer than the 20 s after which DDS forgets the other side
 
 
@@ -121,6 +123,19 @@ def test_the_brain_goes_away_in_a_turn_and_a_motion_and_comes_back(
         assert room.answer(room.say("Turn left thirty degrees.")) == "Looking left, thirty degrees."
         room.looks(30.0)
 
+        # A short loss: what was asked for meanwhile failed, and must not be done afterwards.
+        nod, look = CallTool.Request(), CallTool.Request()
+        nod.call.name, look.call.name = "nod", "get_head_position"
+        assert brain_probe.call("call_tool", CallTool, look).result.status == ToolResult.SUCCEEDED
+        machines.disconnect()
+        assert brain_probe.call("call_tool", CallTool, nod).result.status == ToolResult.TIMED_OUT
+        robot_probe.wait_for(lambda: room.status("link_guard")[0] == 2, what="a loss that is noticed")
+        machines.connect()
+        up, before = time.monotonic(), len(room.states)
+        room.well("link_guard")
+        robot_probe.wait_for(lambda: time.monotonic() >= up + RESENT, what="what DDS sends again")
+        assert not any(state.moving for state in room.states[before:])
+
         room.answer(room.say("Look around."))
         assert room.states[-1].moving, "looking around takes longer than to say so"
         pending = room.say("What time is it in Tokyo?")
@@ -144,7 +159,7 @@ def test_the_brain_goes_away_in_a_turn_and_a_motion_and_comes_back(
         up = time.monotonic()
         room.hears(BACK, 40.0)
         back = time.monotonic() - up
-        assert room.answer(room.say("Look straight ahead.")) == "Looking straight ahead."
+        assert room.answer(room.say("Now look straight ahead.")) == "Looking straight ahead."
         worked = time.monotonic() - up
         room.looks(0.0)
         room.well("link_guard")
