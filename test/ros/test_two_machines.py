@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 import time
@@ -100,11 +101,14 @@ def test_the_brain_goes_away_in_a_turn_and_a_motion_and_comes_back(
     machines: TwoMachines, start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     robot_probe: Probe = machines.robot.run(lambda: Probe("person"))
+    # Where a program's own folder isn't searched for modules (PYTHONSAFEPATH), it must be named.
+    paths = [str(Path(tool_caller.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     caller = subprocess.Popen(
         [*machines.brain.prefix, sys.executable, tool_caller.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
 
     def call(tool: str) -> int:
