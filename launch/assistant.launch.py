@@ -164,7 +164,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="raw",
                 choices=["raw", "opus"],
                 description="How sound goes between the two machines, the same on both: raw, or opus, which takes a "
-                "twentieth of the bandwidth. Of no effect on one machine.",
+                "tenth of the bandwidth. Of no effect on one machine.",
             ),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and topics."),
             DeclareLaunchArgument(

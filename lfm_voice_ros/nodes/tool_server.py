@@ -7,6 +7,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
@@ -194,7 +195,7 @@ class _HeadClient:
         self._node = node
         self._timeout = timeout
         self._connected = False
-        self._client = node.create_client(MoveHead, "head/move")
+        self._client = self._make_client()
         self._stop = node.create_publisher(Empty, "head/stop", qos.EVENT)
 
     def stop_now(self) -> None:
@@ -224,11 +225,20 @@ class _HeadClient:
         self.connect()
         response = self._ask(request, deadline - time.monotonic())
         if response is None:
-            self._connected = False
+            self._give_up()
             raise self._trouble(ToolTimeout(f"my head doesn't answer: head/move took longer than {self._timeout} s"))
         if not response.success:
             raise ToolError(response.message)  # pan_tilt itself has it in its diagnostics
         return response
+
+    def _make_client(self) -> Any:
+        return self._node.create_client(MoveHead, "head/move")
+
+    def _give_up(self) -> None:
+        """Ask with another client from now on: what a broken link has kept from the head must not move it later."""
+        self._connected = False
+        self._node.destroy_client(self._client)
+        self._client = self._make_client()
 
     def _trouble(self, error: ToolError) -> ToolError:
         self._node.trouble("head", str(error))

@@ -1,4 +1,4 @@
-"""Opus through PyAV: speech comes through, at its length and in its place; lost packets are concealed without a click."""
+"""Opus through PyAV: speech comes through at its length and in its place; what is lost is concealed without a click."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def test_sound_comes_back_as_long_as_it_was_and_in_its_place(rate: int) -> None:
     assert abs(back.size - sound.size) <= 1
     low, low_back = (resample(each, rate, 8_000)[: sound.size * 8_000 // rate - 1] for each in (sound, back))
     lags = {lag: float(np.dot(low[100:-100], np.roll(low_back, lag)[100:-100])) for lag in range(-40, 41)}
-    assert abs(max(lags, key=lambda lag: lags[lag])) <= 2  # a quarter of a millisecond
+    best = max(lags.items(), key=lambda item: item[1])[0]
+    assert abs(best) <= 2  # a quarter of a millisecond
 
 
 def test_a_command_is_understood_after_it_was_compressed(speech: Samples) -> None:

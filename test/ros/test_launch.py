@@ -35,6 +35,8 @@ ARGUMENTS = [
     "head",
     "head_file",
     "record",
+    "part",
+    "audio_wire",
     "namespace",
     "params_file",
     "composed",
@@ -46,7 +48,7 @@ QUIET = ("audio_source:=topic", "audio_sink:=none")
 
 @pytest.fixture
 def launch(domain: int) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start `ros2 launch lfm_voice_ros assistant.launch.py` with arguments; it ends with the test."""
+    """Start `ros2 launch lfm_voice_ros FILE` with arguments; it ends with the test."""
     running: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, file: str = "assistant.launch.py") -> subprocess.Popen[str]:
@@ -89,6 +91,30 @@ def test_the_assistant_starts_in_a_namespace_works_and_ends(
     output, _ = assistant.communicate(timeout=15)
     assert assistant.returncode == 0
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(("composed", "wire"), [("false", "opus"), ("true", "raw")])
+def test_the_two_machines_parts_make_one_assistant(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe, composed: str, wire: str
+) -> None:
+    diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
+    arguments = ("namespace:=apart", f"composed:={composed}", f"audio_wire:={wire}")
+    robot = launch(*arguments, *QUIET, file="robot.launch.py")
+    brain = launch(*arguments, file="brain.launch.py")
+    probe.wait_for(lambda: _told(diagnostics, "apart/link_guard", "here"), timeout=60.0, what="the brain's heartbeat")
+
+    request = CallTool.Request()
+    request.call.name = "nod"
+    assert probe.call("/apart/call_tool", CallTool, request, 60.0).result.status == ToolResult.SUCCEEDED
+    for codec in ("robot_codec", "brain_codec") if wire == "opus" else ():
+        probe.wait_for(lambda codec=codec: _told(diagnostics, f"apart/{codec}", "ok"), what=codec)  # type: ignore[misc]
+
+    for part in (robot, brain):
+        part.send_signal(signal.SIGINT)
+    for part in (robot, brain):
+        output, _ = part.communicate(timeout=15)
+        assert part.returncode == 0, output
+        assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("tools", ["classifier", "llm", "auto", "output_parsing", "special_tokens", "lora"])

@@ -35,7 +35,7 @@ class NodeProcess:
     """An installed executable of the package as a process of its own; it lives from construction to :meth:`stop`.
 
     ``parameters`` become ``-p name:=value``, ``remappings`` become ``-r from:=to``, ``arguments`` are added as they
-    are. As a context manager it is killed at the end when it still runs.
+    are, ``prefix`` is a command that runs it. As a context manager it is killed at the end when it still runs.
     """
 
     def __init__(
@@ -45,9 +45,15 @@ class NodeProcess:
         remappings: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.executable = executable
-        command = [str(Path(get_package_prefix(PACKAGE)) / "lib" / PACKAGE / executable), *arguments, "--ros-args"]
+        command = [
+            *prefix,
+            str(Path(get_package_prefix(PACKAGE)) / "lib" / PACKAGE / executable),
+            *arguments,
+            "--ros-args",
+        ]
         for name, value in (parameters or {}).items():
             command += ["-p", f"{name}:={json.dumps(value)}"]
         for old, new in (remappings or {}).items():
