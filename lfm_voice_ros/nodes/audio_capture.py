@@ -333,7 +333,7 @@ class _ExternalSound:
         self._moved = 0.0  # s, added to stamps that are far from now
         self._bad_at: dict[str, float] = {}  # s, monotonic, by kind
         self._work = node.add_worker("external sound", self._take, _BACKLOG)
-        node.create_subscription(Audio, "audio/external", self._work.put, qos.AUDIO)
+        node.listen(Audio, "audio/external", self._work.put, qos.AUDIO)
 
     def start(self, deliver: Callable[[Samples, float], None]) -> None:
         """Deliver from the worker of this source; nothing can fail."""

@@ -53,6 +53,7 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
         self.health = Health()
         self.active = False
         self.ending = False
+        self._closed = False
         self._configured = False
         self._failure: VoiceError | None = None  # of the last transition
         self._workers: list[Worker[Any]] = []
@@ -132,7 +133,13 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
         return TransitionCallbackReturn.SUCCESS
 
     def listen(
-        self, message_type: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile, *, raw: bool = False
+        self,
+        message_type: type,
+        topic: str,
+        callback: Callable[[Any], object],
+        profile: QoSProfile,
+        *,
+        raw: bool = False,
     ) -> Subscription:
         """Subscribe, and hand over what comes while the node is active."""
 
@@ -155,6 +162,7 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
     def close(self) -> bool:
         """End workers and devices within half a second; False when something is still busy."""
         self.end()
+        self._closed = True
         deadline = time.monotonic() + _CLOSE_TIMEOUT
         return all([worker.stop(max(0.0, deadline - time.monotonic())) for worker in self._workers])
 
@@ -202,6 +210,8 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
 
     def publish_diagnostics(self) -> None:
         """Send the node's health; a timer does it every second."""
+        if self._closed:  # a worker that is still busy has nobody to tell any more
+            return
         for worker in self._workers:
             self.health.value(f"{worker.name.partition('.')[2]} waiting", worker.waiting())
             self.health.value(f"{worker.name.partition('.')[2]} dropped", worker.dropped)

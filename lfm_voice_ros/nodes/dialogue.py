@@ -15,6 +15,7 @@ from lfm_voice_ros.assembly import load_lfm2_audio, load_lite
 from lfm_voice_ros.core.asking import Asked
 from lfm_voice_ros.core.errors import AudioError, VoiceError
 from lfm_voice_ros.core.health import Level
+from lfm_voice_ros.core.latencies import Latencies
 from lfm_voice_ros.core.ports import DialogueEngine
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import DialogueSettings
@@ -67,6 +68,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
     def __init__(self) -> None:
         super().__init__("dialogue", DialogueSettings)
         self._book = self._new_book()
+        self._latencies = Latencies()
         self._tools: list[ToolSpec] = []
         self._engine: DialogueEngine = SilentEngine(_LOADING)
         self._voice = ""  # that is in use, or about to be
@@ -227,7 +229,11 @@ class Dialogue(VoiceNode[DialogueSettings]):
                 **{name: turn.latency(name) for name in _MOMENTS},
             )
         )
-        self.health.value("last first audio s", round(turn.latency("first_audio"), 3))
+        for moment in _MOMENTS:
+            self._latencies.add(moment, turn.latency(moment))
+            half, most, turns = self._latencies.quantiles(moment)
+            if turns:
+                self.health.value(f"{moment} p50/p95 s", f"{half:.2f}/{most:.2f} of {turns}")
 
     def _new_book(self) -> TurnBook:
         return TurnBook(self.settings.decision_timeout, self.settings.result_timeout)

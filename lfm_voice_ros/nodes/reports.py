@@ -40,7 +40,7 @@ class Reports:
     def _send(self, text: str) -> None:
         if not self._client.wait_for_server(_FIND):
             self._over()
-            self._trouble("nobody offers the action say; is dialogue running?")
+            self._trouble("nobody offers the action say; is voice running?")
             return
         self._node.executor.create_task(partial(self._say, text))
 

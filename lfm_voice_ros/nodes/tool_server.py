@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -69,12 +69,13 @@ class ToolServer(VoiceNode[ToolServerSettings]):
             self.trouble(f"tool {tool}", f"the tool {tool} doesn't work: {reason}", Level.WARN)
         self._jobs = self.add_worker("tools", self._work, self.settings.queue)
         self._running: _Job | None = None
+        self._counts: Counter[ToolStatus] = Counter()
         self._decided: deque[str] = deque(maxlen=_REMEMBERED)
         self._results = self.create_publisher(ToolResultMsg, "tool_result", qos.EVENT)
         self.listen(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
         # A group of its own: while it awaits a tool, the head's answers must still be taken.
         self.create_service(CallTool, "call_tool", self._on_call_tool, callback_group=ReentrantCallbackGroup())
-        self.create_timer(_CHECK_PERIOD, self._check_tasks)
+        self.every(_CHECK_PERIOD, self._check_tasks)
         self.health.value("tools", ", ".join(tool.name for tool in registry))
 
     def activate(self) -> None:
@@ -183,6 +184,8 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         msg = result_to_msg(result, job.utterance_id, self.header())
         self._results.publish(msg)
         job.answer(msg)
+        self._counts[result.status] += 1
+        self.health.value(f"calls {result.status.name.lower()}", self._counts[result.status])
         if result.status in (ToolStatus.FAILED, ToolStatus.TIMED_OUT):
             # Not the error: it can hold the person's own words. It is in the result.
             self.get_logger().warning(f"{result.call.name} has failed; tool_result says why")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from lfm_voice_ros.backends import load_transcriber
 from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError
 from lfm_voice_ros.core.health import Level
+from lfm_voice_ros.core.latencies import Latencies
 from lfm_voice_ros.core.ports import Transcriber
 from lfm_voice_ros.core.settings import TranscriberSettings
 from lfm_voice_ros.core.types import SAMPLE_RATE, Transcript
@@ -31,6 +32,7 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
     def __init__(self) -> None:
         super().__init__("transcriber", TranscriberSettings)
         self._transcriber: Transcriber | None = None
+        self._latencies = Latencies()
         self._loading = False  # waits in the worker's queue
         self._missing = "the Whisper model is not loaded"
         self._transcripts = self.create_publisher(TranscriptMsg, "transcript", qos.EVENT)
@@ -68,6 +70,7 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
             self.trouble("model", self._missing)
             return
         self.health.value("model", self._transcriber.name)
+        self.health.value("device", self.settings.device)
         self.get_logger().info(f"{self._transcriber.name} is ready")
         self.well("model")
 
@@ -86,7 +89,9 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
         except Exception as exc:
             self._publish(msg, _failure(f"the transcriber failed: {exc}"))
             raise
-        self.health.value("last transcription s", f"{time.monotonic() - begun:.2f}")
+        self._latencies.add("transcription", time.monotonic() - begun)
+        half, most, utterances = self._latencies.quantiles("transcription")
+        self.health.value("transcription p50/p95 s", f"{half:.2f}/{most:.2f} of {utterances}")
         self.get_logger().debug(f"{msg.utterance_id}: {transcript}")
         self._publish(msg, transcript)
 

@@ -12,9 +12,28 @@ from lfm_voice_ros.core.latencies import Latencies
 from lfm_voice_ros.core.types import ToolStatus
 
 #: The nodes without which the assistant doesn't answer, in the order of a turn.
-NEEDED = ("audio_capture", "transcriber", "tool_detector", "tool_server", "pan_tilt", "dialogue", "audio_player")
+NEEDED = (
+    "audio_capture",
+    "transcriber",
+    "tool_detector",
+    "tool_server",
+    "pan_tilt",
+    "dialogue",
+    "audio_player",
+    "voice",
+)
 #: Nodes that an assistant may have.
-OPTIONAL = ("pan_tilt_sim", "recorder")
+OPTIONAL = (
+    "pan_tilt_sim",
+    "recorder",
+    "voice",
+    "bridge",
+    "markers",
+    "link_guard",
+    "link_beacon",
+    "robot_codec",
+    "brain_codec",
+)
 #: The latencies of a turn, as in msg/TurnMetrics.msg.
 LATENCIES = ("endpoint", "transcript", "decision", "tools", "reply", "first_audio", "playback", "end")
 

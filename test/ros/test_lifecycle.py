@@ -116,7 +116,7 @@ def test_live_parameters_count_at_once_and_the_others_say_what_to_do(start: Star
 
     refused = set_parameter(probe, "tool_detector", "model", "other")
     assert not refused.successful
-    assert "lifecycle set tool_detector" in refused.reason
+    assert "ros2 lifecycle set /tool_detector deactivate" in refused.reason
     wrong = set_parameter(probe, "tool_detector", "detector", "telepathy")
     assert not wrong.successful
     assert "one of: keywords" in wrong.reason
