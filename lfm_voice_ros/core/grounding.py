@@ -21,6 +21,24 @@ _CLAIMS = re.compile(
     r"|\b\d{1,2}[:.]\d{2}\b|\bo['’]clock\b|\b\d{1,2}\s?[ap]\.?m\b|\b(?:half|quarter) (?:past|to)\b",
     re.IGNORECASE,
 )
+#: The tools whose results can be told in other words: those that the words of fact below are made for.
+RETOLD = frozenset(
+    {
+        *(
+            "pan_left",
+            "pan_right",
+            "tilt_up",
+            "tilt_down",
+            "center",
+            "look_at",
+            "look_around",
+            "nod",
+            "shake_head",
+            "stop",
+        ),
+        *("get_head_position", "get_time", "get_date"),
+    }
+)
 #: Words in which two ways of telling a result may not differ.
 _FACTS = re.compile(
     r"\b(?:left|right|up|down|ahead|straight|limit|not|no|never|can['’]?t|cannot|could|fail\w*|unable|stop\w*|nod\w*|"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lfm_voice_ros.core.errors import ResourceError
-from lfm_voice_ros.core.grounding import claims_an_act, compose, tells_the_same
+from lfm_voice_ros.core.grounding import RETOLD, claims_an_act, compose, tells_the_same
 from lfm_voice_ros.core.types import Reply, ToolResult, Transcript
 from lfm_voice_ros.dialogue.small_talk import SmallTalk
 
@@ -72,7 +72,7 @@ class LiteEngine:
 
     def _told(self, said: str, results: tuple[ToolResult, ...]) -> Reply:
         composed = compose(results)
-        if self._tool_model is None or len(results) != 1:
+        if self._tool_model is None or len(results) != 1 or results[0].call.name not in RETOLD:
             return composed
         try:
             text = self._tool_model.summarize(said, results)

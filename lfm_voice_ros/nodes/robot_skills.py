@@ -6,6 +6,7 @@ import functools
 import importlib
 import re
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,8 @@ from lfm_voice_ros.tools.interface import (
 )
 
 _TYPE = re.compile(r"(?P<package>[a-z]\w*)/(?:(?P<kind>msg|srv|action)/)?(?P<name>[A-Z]\w*)")
+#: s from a service's being found until its answers find their way back: discovery works in both directions by itself.
+_SETTLE = 0.3
 _LARGEST_FLOAT = 3.402823466e38
 _ENDS = {
     GoalStatus.STATUS_SUCCEEDED: End.DONE,
@@ -74,7 +77,12 @@ class _Service:
         return bool(self._client.service_is_ready())
 
     def wait(self, timeout: float) -> bool:
-        return bool(self._client.wait_for_service(timeout))
+        if self.there():
+            return True
+        found = bool(self._client.wait_for_service(max(0.0, timeout - _SETTLE)))
+        if found:
+            time.sleep(_SETTLE)
+        return found
 
     def begin(self, message: Message, listener: Listener) -> None:
         future = self._client.call_async(message)

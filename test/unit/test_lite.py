@@ -146,6 +146,12 @@ def test_words_of_a_tool_model_that_tell_something_else_are_not_spoken(small_tal
     assert engine.reply(Transcript("look left"), (LEFT,)).text == "Looking left, thirty degrees."
 
 
+def test_what_a_skill_of_the_robot_has_done_is_told_in_its_own_words(small_talk: SmallTalk) -> None:
+    going = ToolResult(ToolCall("go_to"), ToolStatus.SUCCEEDED, "I am on my way to the kitchen.")
+    engine = LiteEngine(small_talk, tool_model=ScriptedToolModel("I have arrived at the desk."))
+    assert engine.reply(Transcript("go to the kitchen"), (going,)).text == "I am on my way to the kitchen."
+
+
 def test_several_results_are_told_by_the_tools_themselves(small_talk: SmallTalk) -> None:
     engine = LiteEngine(small_talk, tool_model=ScriptedToolModel("I turned 30 degrees left and 30 degrees left."))
     assert engine.reply(Transcript("look left"), (LEFT, LEFT)).text == " ".join(["Looking left, thirty degrees."] * 2)
