@@ -33,6 +33,9 @@ ROBOT_OPUS = {"utterance": "robot/utterance", "audio/output": "robot/audio/outpu
 #: Parameter files of robots' heads.
 HEADS = Path(get_package_share_directory("lfm_voice_ros")) / "config" / "heads"
 
+#: The nodes that read the file of tools.
+KNOW_TOOLS = ("tool_detector", "tool_server", "dialogue")
+
 #: What tools_model stands for when the dialogue's own model writes the calls.
 OWN_TEXT = "dialogue"
 #: The ways in which adapters are trained to call.
@@ -74,6 +77,12 @@ def generate_launch_description() -> LaunchDescription:
                 description="The language model of llm, auto, output_parsing, special_tokens and lora: bundled, a GGUF "
                 "file, a folder, a name such as LiquidAI/LFM2-1.2B-Tool, or dialogue (LFM2-Audio's own text, with "
                 "dialogue:=lfm2_audio). Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "tools_file",
+                default_value="",
+                description="The tools: a file such as config/skills.yaml, for all nodes that know of tools. "
+                "Empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
                 "transcriber",
@@ -216,6 +225,8 @@ def _nodes(context: LaunchContext) -> list:
             names = ", ".join(sorted(file.stem for file in HEADS.glob("*.yaml")))
             raise RuntimeError(f"head_file:={value('head_file')} is none of: {names}; for a file give its path")
     params_files = [value("params_file"), *([head_file] if head_file else [])]
+    if value("tools_file"):
+        chosen.update({(node, "tools_file"): value("tools_file") for node in KNOW_TOOLS})
     record = value("record") == "true"
     chosen["recorder", "enabled"] = record
     without = OUTSIDE_TRANSCRIBERS.get(value("transcriber"), ())

@@ -23,6 +23,7 @@ pytest.importorskip("launch_ros", reason="launch and launch_ros come with a ROS 
 ARGUMENTS = [
     "tools",
     "tools_model",
+    "tools_file",
     "transcriber",
     "bridge",
     "dialogue",

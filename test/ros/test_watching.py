@@ -28,9 +28,9 @@ def test_beside_an_assistant_they_tell_what_it_heard_did_and_said(
     start("assistant", arguments=["--ros-args", *parameters]).wait_for_output("is ready", 60.0)
     replies = probe.subscribe("reply", Reply)
 
-    with command("doctor", "--json", "--timeout", "9") as doctor, command("monitor", "--once", "9") as monitor:
+    with command("doctor", "--json", "--timeout", "12") as doctor, command("monitor", "--once", "12") as monitor:
         said = Transcript(utterance_id="u1", text="Turn left thirty degrees.", confidence=0.9)
-        probe.publish("transcript", said, receivers=4, timeout=40.0)
+        probe.publish("transcript", said, receivers=5, timeout=40.0)
         probe.wait_for(lambda: replies, 20.0, "a reply")
         told, complaints = doctor.communicate(timeout=60.0)
         picture, other_complaints = monitor.communicate(timeout=60.0)
