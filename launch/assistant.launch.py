@@ -175,6 +175,12 @@ def generate_launch_description() -> LaunchDescription:
                 description="How sound goes between the two machines, the same on both: raw, or opus, which takes a "
                 "tenth of the bandwidth. Of no effect on one machine.",
             ),
+            DeclareLaunchArgument(
+                "autostart",
+                default_value="true",
+                choices=["true", "false"],
+                description="false: the nodes wait for a lifecycle manager to configure and activate them.",
+            ),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and topics."),
             DeclareLaunchArgument(
                 "params_file",
@@ -240,6 +246,8 @@ def _nodes(context: LaunchContext) -> list:
         *(["recorder"] if record and part != "robot" else []),
         *(["bridge"] if (without or value("bridge") == "true") and part != "robot" else []),
     ]
+    if value("autostart") == "false":
+        chosen.update({(node, "autostart"): False for node in {*names, "recorder", "bridge"}})
     if value("composed") == "true":
         nodes = [
             Node(

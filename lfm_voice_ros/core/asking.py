@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 
 _REMEMBERED = 16  # questions
+_LONGEST = 660.0  # s that an answer can be waited for: the longest time-out, and the recognition
+_ROUNDING = 1e-6  # s; a stamp that has become a float and a stamp again is another by some hundred nanoseconds
 #: What people say for the two commonest answers.
 _ALSO = {
     "yes": ("yeah", "yep", "yup", "sure", "of course", "please do", "okay", "ok", "right", "correct", "go ahead"),
@@ -26,10 +28,10 @@ class Asked:
 
     def update(self, waiting: bool, at: float) -> None:
         """Take msg/Asking.msg: it waits since ``at`` (s), or waited until then."""
+        if self.waiting:  # also where the message that ended it was lost
+            self._times[-1] = (self._times[-1][0], at)
         if waiting:
             self._times.append((at, math.inf))
-        elif self._times:
-            self._times[-1] = (self._times[-1][0], at)
 
     @property
     def waiting(self) -> bool:
@@ -40,7 +42,9 @@ class Asked:
         """Whether an utterance that ended then (s) is an answer; where the end isn't known (0), whether one is due."""
         if not speech_end:
             return self.waiting
-        return any(since <= speech_end <= until for since, until in self._times)
+        return any(
+            since - _ROUNDING <= speech_end <= min(until, since + _LONGEST) + _ROUNDING for since, until in self._times
+        )
 
 
 def which_answer(text: str, answers: Sequence[str]) -> int:

@@ -223,7 +223,7 @@ class ToolServerSettings:
 
     tools_file: str = setting("", "the tools; empty is the package's config/tools.yaml")
     allowed: list[str] = setting(["*"], "names of the tools that may run; * is all of the file")
-    timeout: float = setting(3.0, "s that a tool may take", minimum=0.1, maximum=600.0, live=True)
+    timeout: float = setting(3.0, "s that a tool may take", minimum=0.1, maximum=600.0)
     max_age: float = setting(
         8.0,
         "s after the end of speech from which a decision is not run any more; not above dialogue.decision_timeout, "

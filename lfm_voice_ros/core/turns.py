@@ -113,6 +113,10 @@ class TurnBook:
         """An open turn."""
         return self._open.get(utterance_id)
 
+    def all(self) -> tuple[Turn, ...]:
+        """The open turns."""
+        return tuple(self._open.values())
+
     def close(self, utterance_id: str) -> Turn | None:
         """End a turn; None when it isn't open."""
         turn = self._open.pop(utterance_id, None)

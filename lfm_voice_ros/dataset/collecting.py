@@ -93,11 +93,16 @@ class Collector:
         self._open: dict[str, OpenTurn] = {}
         self._ended: deque[str] = deque(maxlen=_REMEMBERED)
 
-    def take(self, utterance_id: str, message: RecordedMessage, now: float) -> OpenTurn | None:
-        """Keep a message; give the turn, so that its meaning can be noted there. None: it is of no turn of ours."""
+    def take(self, utterance_id: str, message: RecordedMessage, now: float, begins: bool = True) -> OpenTurn | None:
+        """Keep a message; give the turn, so that its meaning can be noted there. None: it is of no turn of ours.
+
+        ``begins`` says whether such a message can be the first of a turn that is known.
+        """
         if not utterance_id or utterance_id in self._ended:
             return None
         turn = self._open.get(utterance_id)
+        if turn is None and not begins:
+            return None
         if turn is None:
             if len(self._open) >= self._most_turns:
                 self.drop(utterance_id)
@@ -111,6 +116,10 @@ class Collector:
             self.drop(utterance_id)
             return None
         return turn
+
+    def leave(self, utterance_id: str) -> None:
+        """It is none that is kept."""
+        self._end(utterance_id)
 
     def drop(self, utterance_id: str) -> None:
         """Give a turn up."""

@@ -29,6 +29,7 @@ from lfm_voice_ros.demo.observer import Observer
 from lfm_voice_ros.demo.person import Person
 from lfm_voice_ros.demo.picture import draw
 from lfm_voice_ros.demo.processes import Processes
+from lfm_voice_ros.demo.record import Recording
 from lfm_voice_ros.demo.report import latency_table, write_json, write_page
 from lfm_voice_ros.watching.node import interruptible, watching
 
@@ -99,7 +100,25 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         write_json(recording, arguments.json)
     console.print(f"Picture: {picture}\nPage:    {page}\nReplies: {replies}")
-    return _INTERRUPTED if interrupted.is_set() and not arguments.mic else 0
+    if interrupted.is_set() and not arguments.mic:
+        return _INTERRUPTED
+    # What people record may be without speech; the demo's own sentences must all be answered.
+    missing = [] if arguments.mic or arguments.wav else _missing(recording, lines)
+    for problem in missing:
+        print(f"lfm-voice demo: {problem}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _missing(recording: Recording, lines: Sequence[Line]) -> list[str]:
+    """What isn't as it should be in a conversation of which every sentence is understood."""
+    problems = []
+    for turn in recording.turns.values():
+        problems += [f"“{turn.recording}” ended in an error: {error}" for error in turn.errors]
+        if not turn.voice:
+            problems.append(f"“{turn.recording}” was not answered aloud")
+    if len(recording.turns) != len(lines):
+        problems.append(f"{len(lines)} sentences were said and {len(recording.turns)} were heard")
+    return problems
 
 
 def _prepare(output: Path, replies: Path, json_file: Path | None) -> IO[str]:

@@ -39,6 +39,7 @@ _FORGIVEN = 5.0  # s of usable external sound after which a warning about unusab
 _RELEASE_TIMEOUT = 1.0  # s
 _BACKLOG = 400  # pieces of sound that may wait for the VAD
 _CHUNK = 1024  # samples of audio/input
+_DEAD = 10.0  # s of zeros after which a microphone is taken for muted
 _SILENCE_DBFS = -120.0
 
 
@@ -67,6 +68,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._patient_until = 0.0  # s, monotonic
         self._dry = True  # what was being said has been ended, because no sound came
         self._delivered_at = time.monotonic()
+        self._sounded_at = time.monotonic()  # s, monotonic: when something else than zeros was delivered
         self._spoken_at = float("nan")  # s, monotonic
         self._activity = VoiceActivity(level_dbfs=_SILENCE_DBFS)
         self._activity_at = 0.0  # s, monotonic
@@ -98,6 +100,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
     def activate(self) -> None:
         """Begin to open the source; a source that can't be opened is tried again every ``reconnect_period``."""
         self._next_try = 0.0
+        self._pressed = False
         if self.settings.source.startswith("wav:"):
             # A file would be over before the discovery of the other nodes is.
             self._patient_until = time.monotonic() + _PATIENCE
@@ -131,6 +134,12 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         source = self._source
         self.health.value("source", source.description if source else "none")
         self.health.value("listening", self._ears())
+        if self._silent_for(now) > _DEAD:
+            name = source.description if source else "the microphone"
+            what_to_do = "unmute it, or choose another (lfm-voice devices lists them)"
+            self.trouble("silence", f"{name} gives nothing but zeros; {what_to_do}", Level.WARN)
+        else:
+            self.well("silence")
         self.health.value("level dBFS", f"{self._activity.level_dbfs:.1f}")
         self.health.value("seconds since sound", f"{now - self._delivered_at:.1f}")
         self.health.value("seconds since speech", f"{now - self._spoken_at:.1f}")
@@ -139,6 +148,12 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             for kind, count in self._external.dropped.copy().items():
                 self.health.value(f"external sound dropped: {kind}", count)
         super().publish_diagnostics()
+
+    def _silent_for(self, now: float) -> float:
+        """Seconds for which a sound card has given digital silence; no room is that quiet."""
+        if self._source is None or not self.settings.source.startswith("sound_card"):
+            self._sounded_at = now
+        return now - self._sounded_at
 
     def _ears(self) -> str:
         if not self._listening:
@@ -219,6 +234,8 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
     def _deliver(self, samples: Samples, at: float) -> None:
         now = time.monotonic()
         self._delivered_at = now
+        if samples.any():
+            self._sounded_at = now
         self._dry = False
         if not self._hears(now):
             samples = np.zeros_like(samples)
@@ -301,6 +318,10 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._listening = bool(request.data)
         if not self._listening and self.active:
             self._hearing.put(None)  # what was being said is ended
+        if self._listening:
+            self.well("listening")
+        else:
+            self.trouble("listening", "it was told not to listen; call the service listen with true", Level.WARN)
         response.success, response.message = True, "listening" if self._listening else "deaf until told to listen again"
         self.get_logger().info(response.message)
         return response

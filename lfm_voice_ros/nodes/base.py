@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -54,13 +55,14 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
         self.active = False
         self.ending = False
         self._closed = False
-        self._configured = False
+        self.configured = False
         self._failure: VoiceError | None = None  # of the last transition
         self._workers: list[Worker[Any]] = []
         self.settings: Settings = self._read_settings(settings_type)
         self._autostart = bool(self.get_parameter(_AUTOSTART).value)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVENT)
-        self.create_timer(_DIAGNOSTICS_PERIOD, self.publish_diagnostics)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_DIAGNOSTICS_PERIOD, self.publish_diagnostics, clock=steady)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.add_post_set_parameters_callback(self._on_parameters)
 
@@ -117,18 +119,23 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
         """Take the transition to finalized, from any state."""
         if self.active and self.on_deactivate(state) != TransitionCallbackReturn.SUCCESS:
             return TransitionCallbackReturn.ERROR
-        return self.on_cleanup(state) if self._configured else TransitionCallbackReturn.SUCCESS
+        return self.on_cleanup(state) if self.configured else TransitionCallbackReturn.SUCCESS
 
     def _transit(self, step: Callable[[], None], *, configured: bool, active: bool) -> TransitionCallbackReturn:
-        before = self.active, self._configured
-        self.active, self._configured = active, configured
+        before = self.active, self.configured
+        self.active, self.configured = active, configured
         try:
             step()
         except VoiceError as exc:
-            self.active, self._configured = before
+            self.active, self.configured = before
             self._failure = exc
             self.health.set("state", Level.ERROR, str(exc))
             return TransitionCallbackReturn.FAILURE
+        except Exception as exc:  # rclpy would swallow it without a word
+            self.active, self.configured = False, False
+            self.trouble("state", f"{self.get_name()} could not change its state: {type(exc).__name__}: {exc}")
+            self.get_logger().debug(traceback.format_exc())
+            return TransitionCallbackReturn.ERROR
         self.health.clear("state")
         return TransitionCallbackReturn.SUCCESS
 
@@ -150,8 +157,10 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
         return self.create_subscription(message_type, topic, take, profile, raw=raw)
 
     def every(self, period: float, callback: Callable[[], object]) -> Timer:
-        """Call back every ``period`` seconds while the node is active."""
-        return self.create_timer(period, lambda: callback() if self.active else None)
+        """Call back every ``period`` seconds while the node is active, also where a simulation's clock stands still."""
+        return self.create_timer(
+            period, lambda: callback() if self.active else None, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     def end(self) -> None:
         """Begin nothing more; :meth:`close` follows."""
@@ -215,7 +224,7 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
         for worker in self._workers:
             self.health.value(f"{worker.name.partition('.')[2]} waiting", worker.waiting())
             self.health.value(f"{worker.name.partition('.')[2]} dropped", worker.dropped)
-        self.health.value("state", "active" if self.active else "inactive" if self._configured else "unconfigured")
+        self.health.value("state", "active" if self.active else "inactive" if self.configured else "unconfigured")
         report = self.health.report()
         status = DiagnosticStatus(
             level=bytes([report.level]),
@@ -254,13 +263,13 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
     def _on_parameters(self, parameters: list[Parameter]) -> None:
         if values := self._ours(parameters):
             self.settings = core_settings.changed(self.settings, values, self.get_name())
-            if self._configured:
+            if self.configured:
                 self.changed()
 
     def _fixed(self) -> str:
         if not self.rereads:
             return "it is read when the node starts; restart it with the other value"
-        if not self._configured:
+        if not self.configured:
             return ""
         name = self.get_fully_qualified_name()
         return (

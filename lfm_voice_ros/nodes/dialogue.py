@@ -22,7 +22,7 @@ from lfm_voice_ros.core.settings import DialogueSettings
 from lfm_voice_ros.core.turns import Turn, TurnBook
 from lfm_voice_ros.core.types import Question, Reply, Samples, ToolSpec, Transcript
 from lfm_voice_ros.core.types import ToolDecision as Decision
-from lfm_voice_ros.dialogue.spoken import SilentEngine
+from lfm_voice_ros.dialogue.spoken import SilentEngine, SpokenEngine
 from lfm_voice_ros.msg import (
     Asking,
     Interrupt,
@@ -80,6 +80,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._adapter = ""  # in use, or about to be
         self._replies = self.create_publisher(ReplyMsg, "reply", qos.EVENT)
         self._sound = self.create_publisher(SpeechAudio, "audio/output", qos.AUDIO)
+        self._interrupts = self.create_publisher(Interrupt, "interrupt", qos.EVENT)
         self._own_calls = self.create_publisher(ToolDecision, "own_calls", qos.EVENT)
         self._metrics = self.create_publisher(TurnMetrics, "turn_metrics", qos.EVENT)
         self.listen(Utterance, "utterance", self._on_utterance, qos.EVENT)
@@ -87,7 +88,10 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self.listen(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
         self.listen(ToolResult, "tool_result", self._on_result, qos.EVENT)
         self._asked = Asked()
-        self.listen(Asking, "asking", lambda msg: self._asked.update(msg.open, to_seconds(msg.header.stamp)), qos.STATE)
+        # A state, which must not be missed while the node isn't active.
+        self.create_subscription(
+            Asking, "asking", lambda msg: self._asked.update(msg.open, to_seconds(msg.header.stamp)), qos.STATE
+        )
         self.listen(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
         self.listen(Playback, "playback", self._on_playback, qos.EVENT)
         self.create_service(ReloadAdapter, "reload_adapter", self._on_reload, callback_group=ReentrantCallbackGroup())
@@ -97,6 +101,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         """Load the engine: the lite one in the worker, so that turns wait for it; a large one beside it."""
         self._tools = Registry.from_file(config_file("tools.yaml", self.settings.tools_file)).specs()
         self._adapter, self._voice = self.settings.adapter, self.settings.voice
+        self._book = self._new_book()
         what = "the voice" if self.settings.engine == "lite" else "LFM2-Audio"
         self.health.set("loading", Level.WARN, f"loading {what}")
         if self.settings.engine != "lfm2_audio":
@@ -107,6 +112,9 @@ class Dialogue(VoiceNode[DialogueSettings]):
     def deactivate(self) -> None:
         """Stop speaking, and forget the turns that are open."""
         self._canceled.set()
+        for turn in self._book.all():
+            turn.interrupted = True  # what waits is not spoken
+            self._interrupts.publish(Interrupt(header=self.header(), utterance_id=turn.utterance_id, reason="inactive"))
         self._book = self._new_book()
 
     def cleanup(self) -> None:
@@ -119,7 +127,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         """Wait for other times from now on, and speak with another voice as soon as it is loaded."""
         self._book.decision_timeout = self.settings.decision_timeout
         self._book.result_timeout = self.settings.result_timeout
-        if self.settings.voice != self._voice and self.settings.engine == "lite":
+        if self.settings.voice != self._voice and isinstance(self._engine, SpokenEngine):
             self._voice = self.settings.voice
             self._jobs.put(self._load_lite)
 
@@ -160,11 +168,11 @@ class Dialogue(VoiceNode[DialogueSettings]):
             turn.interrupted = True  # it is not spoken when its time comes
 
     def _on_playback(self, msg: Playback) -> None:
+        at = to_seconds(msg.header.stamp)
+        self._book.extend(at + msg.queued_seconds + _PLAYER_GRACE)  # also where another node's words are heard
         turn = self._book.get(msg.utterance_id)
         if turn is None:
             return
-        at = to_seconds(msg.header.stamp)
-        self._book.extend(at + msg.queued_seconds + _PLAYER_GRACE)
         if msg.state == Playback.STARTED:
             turn.times["playback"] = at
         elif msg.state in (Playback.FINISHED, Playback.INTERRUPTED):
@@ -267,6 +275,8 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._engine.rest(lambda: self._jobs.waiting() > 0)
 
     def _answer(self, turn: Turn) -> None:
+        if not self.active:
+            return
         self._canceled.clear()
         self._answering = turn.utterance_id
         voice = _Voice(self, turn, self._engine.sample_rate)
@@ -355,6 +365,9 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     def _take(self, engine: DialogueEngine) -> None:
         """Have an engine take the place of the one in use, before the next job."""
+        if not self.configured:  # cleaned up while it was loaded
+            engine.close()
+            return
         if self._loaded is not None:  # has not taken its own yet
             self._loaded.close()
         self._loaded = engine

@@ -75,14 +75,23 @@ class PanTilt(VoiceNode[PanTiltSettings]):
         self._server = self._point_head_server()
         self.create_timer(_STATE_PERIOD, self._on_timer)
 
+    def configure(self) -> None:
+        """Take limits that were set since the start."""
+        self._adopt(self._joints)
+
     def deactivate(self) -> None:
         """Stop the head; motions are refused from now on, stops and questions are not."""
-        if self._planner.status(self.now()).moving:
+        status = self._planner.status(self.now())
+        if status.moving or not status.stale:
             self.halt()
 
     def check(self, settings: PanTiltSettings) -> None:
-        """See VoiceNode: limits and joints must fit together."""
-        Planner(settings)
+        """See VoiceNode: limits, joints and what the robot's description says must fit together."""
+        joints = getattr(self, "_joints", None)  # none when the node begins
+        try:
+            Planner(narrowed(settings, joints) if joints else settings)
+        except DescriptionError as exc:
+            raise ConfigurationError(str(exc)) from exc
 
     def changed(self) -> None:
         """Move within the new limits, which are still no wider than those of a description."""

@@ -31,7 +31,7 @@ class PanTiltSim(VoiceNode[PanTiltSimSettings]):
         self._follower = Follower()
         self._joint_states = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES_OUT)
         self.listen(JointTrajectory, "head_controller/joint_trajectory", self._on_trajectory, qos.COMMAND)
-        self.every(1.0 / self.settings.rate, self._on_timer)
+        self.create_timer(1.0 / self.settings.rate, self._on_timer)
 
     def _on_trajectory(self, msg: JointTrajectory) -> None:
         now = self.now()
@@ -51,6 +51,8 @@ class PanTiltSim(VoiceNode[PanTiltSimSettings]):
             self.well("trajectory")
 
     def _on_timer(self) -> None:
+        if not self.active:
+            return
         now = self.now()
         positions, velocities = self._follower.state(now)
         self._joint_states.publish(

@@ -138,7 +138,12 @@ class Recorder(VoiceNode[RecorderSettings]):
 
     def _take(self, message: RecordedMessage, message_type: Any, note: Note) -> None:
         content = deserialize_message(message.cdr, message_type)
-        turn = self._turns.take(content.utterance_id, message, time.monotonic())
+        if message_type is Reply and content.source == "ask":
+            self._turns.leave(content.utterance_id)  # an answer to a question is no turn that could be learned from
+            return
+        # What is heard of a reply begins no turn: other nodes speak as well.
+        begins = message_type not in (SpeechAudio, Playback)
+        turn = self._turns.take(content.utterance_id, message, time.monotonic(), begins)
         if turn is None:
             return
         try:

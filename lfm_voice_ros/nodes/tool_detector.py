@@ -45,7 +45,10 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
         self.listen(Transcript, "transcript", self._on_transcript, qos.EVENT)
         self._asked = Asked()
-        self.listen(Asking, "asking", lambda msg: self._asked.update(msg.open, to_seconds(msg.header.stamp)), qos.STATE)
+        # A state, which must not be missed while the node isn't active.
+        self.create_subscription(
+            Asking, "asking", lambda msg: self._asked.update(msg.open, to_seconds(msg.header.stamp)), qos.STATE
+        )
         self.listen(ToolDecisionMsg, "own_calls", self._on_own_calls, qos.EVENT)
         self.every(_CHECK_PERIOD, self._decide_by_own_text)
 
@@ -79,6 +82,7 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         if self._by_own_text:
             self.health.value("detector", f"{self.settings.detector}, by the text of {OWN_TEXT}")
         elif self.settings.detector == self._keywords.name:
+            self._loader.clear()
             self._use(self._keywords)
         else:
             self._loader.clear()
@@ -134,7 +138,7 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         except Exception as exc:  # whatever a model's library raises, the robot still understands keywords
             self.trouble("model", f"{wanted}: {_reason(exc)}; going on with {in_use}", Level.WARN)
             return
-        if self.settings.detector == wanted:  # has not been changed meanwhile
+        if self.configured and self.settings.detector == wanted:  # has not been changed meanwhile
             self._use(detector)
 
     def _decide(self, msg: Transcript) -> None:

@@ -72,10 +72,11 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self._counts: Counter[ToolStatus] = Counter()
         self._decided: deque[str] = deque(maxlen=_REMEMBERED)
         self._results = self.create_publisher(ToolResultMsg, "tool_result", qos.EVENT)
-        self.listen(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
+        # Not listen(): a stop is heard in every state.
+        self.create_subscription(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
         # A group of its own: while it awaits a tool, the head's answers must still be taken.
         self.create_service(CallTool, "call_tool", self._on_call_tool, callback_group=ReentrantCallbackGroup())
-        self.every(_CHECK_PERIOD, self._check_tasks)
+        self.create_timer(_CHECK_PERIOD, self._check_tasks)
         self.health.value("tools", ", ".join(tool.name for tool in registry))
 
     def activate(self) -> None:
@@ -87,6 +88,7 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self._head.stop_now()
         if running := self._running:
             running.canceled.set()
+        self._executor.leave(self._skills.tasks.cancel(newest=False))
         for waiting in self._jobs.clear():
             if waiting:
                 self._executor.leave(waiting.ending)
@@ -111,7 +113,7 @@ class ToolServer(VoiceNode[ToolServerSettings]):
                 self.get_logger().warning(str(exc))
                 # The executor refuses it with this name, so that the turn gets a result for every call.
                 calls.append(ToolCall(call.name, {"arguments": str(exc)}))
-        if not calls:
+        if not calls or not (self.active or any(self._executor.stops(call) for call in calls)):
             return
         job = _Job(msg.utterance_id, tuple(calls))
         age = self.now() - to_seconds(msg.speech_end)
@@ -127,7 +129,7 @@ class ToolServer(VoiceNode[ToolServerSettings]):
     async def _on_call_tool(self, request: CallTool.Request, response: CallTool.Response) -> CallTool.Response:
         future = Future(executor=self.executor)
         try:
-            if not self.active:
+            if not self.active and not self._executor.stops(call_from_msg(request.call)):
                 raise ValueError("tool_server is not active; activate it: ros2 lifecycle set /tool_server activate")
             self._hand_over(_Job("", (call_from_msg(request.call),), future))
         except ValueError as exc:
@@ -167,6 +169,8 @@ class ToolServer(VoiceNode[ToolServerSettings]):
             self._find_head()
             return
         self._running = job
+        if not self.active:
+            job.canceled.set()  # all but a stop
         try:
             self._executor.run(job.calls, job.canceled.is_set, partial(self._publish, job), job.ending)
         except Exception as exc:
@@ -188,7 +192,9 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self.health.value(f"calls {result.status.name.lower()}", self._counts[result.status])
         if result.status in (ToolStatus.FAILED, ToolStatus.TIMED_OUT):
             # Not the error: it can hold the person's own words. It is in the result.
-            self.get_logger().warning(f"{result.call.name} has failed; tool_result says why")
+            self.trouble(f"call {result.call.name}", f"{result.call.name} has failed; tool_result says why", Level.WARN)
+        elif result.status is ToolStatus.SUCCEEDED:
+            self.well(f"call {result.call.name}")
 
 
 class _HeadClient:

@@ -47,6 +47,7 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
     def cleanup(self) -> None:
         """Free the model."""
         self.health.clear("model")
+        self._loading = False  # what waits is undone by what comes behind it
         self._jobs.put(self._unload)
 
     def changed(self) -> None:
@@ -55,8 +56,9 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
 
     def _load_soon(self) -> None:
         # Several changes, as from a slider, are one.
-        if not self._loading and self._jobs.put(self._load):
+        if not self._loading:
             self._loading = True
+            self._loading = self._jobs.put(self._load)
 
     def _unload(self) -> None:
         self._transcriber = None

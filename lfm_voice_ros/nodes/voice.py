@@ -31,6 +31,8 @@ from lfm_voice_ros.nodes.runtime import run
 _CHECK_PERIOD = 0.1  # s between looks for questions that waited too long
 _PLAYER_GRACE = 6.0  # s without a word of the player after which a sentence counts as unheard; it gives up after 5
 _RECOGNITION = 15.0  # s that the words of an answer may take after it was spoken
+_LONGEST_ANSWER = 30.0  # s that one may go on speaking after the time-out
+_ACTIVITY_TIMEOUT = 3.0  # s; voice_activity comes once a second
 _VOICES = 3  # that are kept
 _CANCELED = "canceled"
 _INACTIVE = "the node voice is not active any more"
@@ -53,13 +55,16 @@ class _Speech:
     message: str = ""
     reported: float = 0.0  # s, monotonic: when the player said something of it
     over: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def end(self, state: int, message: str = "") -> None:
         """It is over; the first reason counts."""
-        if self.state is None:
+        with self.lock:
+            if self.state is not None:
+                return
             self.state, self.message = state, message
-            self.over.set()
-            self.ended(self)
+        self.over.set()
+        self.ended(self)
 
 
 @dataclass
@@ -84,6 +89,7 @@ class Voice(VoiceNode[VoiceSettings]):
         super().__init__("voice", VoiceSettings)
         self._voices: dict[str, Synthesizer] = {}
         self._speaking_person = False
+        self._activity_at = 0.0  # s, monotonic: when that was said last
         self._spoken_at = 0.0  # s, ROS time: when the person was last known to speak
         self._present: _Speech | None = None
         self._question: _Question | None = None
@@ -123,6 +129,10 @@ class Voice(VoiceNode[VoiceSettings]):
     def configure(self) -> None:
         """Begin to load the voice, so that the first sentence need not wait for it."""
         self._saying.put(None)
+
+    def activate(self) -> None:
+        """No answer is due, also where an earlier life of this node has left a question open."""
+        self._asking.publish(Asking(header=self.header(), open=False))
 
     def deactivate(self) -> None:
         """Fall silent; goals end as failed."""
@@ -214,13 +224,13 @@ class Voice(VoiceNode[VoiceSettings]):
     def _queue(self, speech: _Speech) -> bool:
         if not speech.urgent:
             return self._saying.put(speech)
+        # What the assistant says is cut as well: an empty id cuts all that plays. Before its own sound can come.
+        self._interrupts.publish(Interrupt(header=self.header(), reason="urgent"))
         waiting = self._saying.clear()
         done = self._saying.put(speech)
         for other in waiting:
             if not self._saying.put(other) and other is not None:
                 other.end(Say.Result.FAILED, "something urgent took its place")
-        # What the assistant says is cut as well: an empty id cuts all that plays.
-        self._interrupts.publish(Interrupt(header=self.header(), reason="urgent"))
         if (present := self._present) is not None:
             self._cut(present, Say.Result.INTERRUPTED, "something urgent came first")
         return done
@@ -233,6 +243,7 @@ class Voice(VoiceNode[VoiceSettings]):
 
     def _on_activity(self, msg: VoiceActivity) -> None:
         self._speaking_person = msg.speaking
+        self._activity_at = time.monotonic()
         if msg.speaking:
             self._spoken_at = self.now()
 
@@ -253,11 +264,19 @@ class Voice(VoiceNode[VoiceSettings]):
             return
         if question.speech.over.is_set() and math.isinf(question.since):
             self._wait_for_answer(question)
-        if self.now() < question.until or self._speaking_person:
+        now = self.now()
+        if now < question.until or (self._person_speaks() and now < question.until + _LONGEST_ANSWER):
             return
         # Who has just spoken is being understood.
-        if self._spoken_at < question.since or self.now() - self._spoken_at > _RECOGNITION:
+        if self._spoken_at < question.since or now - self._spoken_at > _RECOGNITION or now > self._last(question):
             self._answer(Ask.Result.TIMED_OUT, message="nobody has answered")
+
+    def _person_speaks(self) -> bool:
+        """Whether the person speaks, as long as somebody listens who says so."""
+        return self._speaking_person and time.monotonic() - self._activity_at < _ACTIVITY_TIMEOUT
+
+    def _last(self, question: _Question) -> float:
+        return question.until + _LONGEST_ANSWER + _RECOGNITION
 
     def _asked_out(self, speech: _Speech) -> None:
         """Leave the rest to the next check: this may be the worker's thread."""
@@ -295,9 +314,11 @@ class Voice(VoiceNode[VoiceSettings]):
 
     def _on_playback(self, msg: Playback) -> None:
         speech = self._present
-        if speech is None or msg.utterance_id != speech.id:
+        if speech is None:
             return
-        speech.reported = time.monotonic()
+        speech.reported = time.monotonic()  # also of what it waits behind
+        if msg.utterance_id != speech.id:
+            return
         speech.heard_seconds, speech.heard_text = float(msg.heard_seconds), msg.heard_text
         speech.progress(speech.heard_seconds, speech.heard_text)
         if msg.state == Playback.FINISHED:
@@ -314,6 +335,9 @@ class Voice(VoiceNode[VoiceSettings]):
             return
         if speech.state is not None:
             return  # canceled while it waited
+        if not self.active:
+            speech.end(Say.Result.FAILED, _INACTIVE)
+            return
         self._present = speech
         try:
             if not speech.urgent:
@@ -323,7 +347,7 @@ class Voice(VoiceNode[VoiceSettings]):
             while not speech.over.wait(_CHECK_PERIOD):
                 if self.ending or time.monotonic() - speech.reported > _PLAYER_GRACE + seconds:
                     unheard = "nothing has played it; is audio_player running and active?"
-                    speech.end(Say.Result.FAILED, unheard)
+                    self._cut(speech, Say.Result.FAILED, unheard)
         except ResourceError as exc:  # the diagnostics have it
             speech.end(Say.Result.FAILED, str(exc))
         except Exception as exc:  # whatever a voice does wrong, its goal has an end
@@ -334,7 +358,7 @@ class Voice(VoiceNode[VoiceSettings]):
 
     def _wait_for_silence(self, speech: _Speech) -> None:
         deadline = time.monotonic() + self.settings.polite
-        while self._speaking_person and time.monotonic() < deadline and not self.ending:
+        while self._person_speaks() and time.monotonic() < deadline and not self.ending:
             if speech.over.wait(_CHECK_PERIOD):
                 return
 

@@ -214,9 +214,9 @@ class Task:
     # For who cancels it.
 
     def cancel(self) -> bool:
-        """Ask for its end. False when it has ended, or was asked before."""
+        """Ask for its end. False when it has ended, or somebody waits for that already."""
         with self._news:
-            if self.ending is not None or self._asked_at is not None:
+            if self.ending is not None or (self._asked_at is not None and self._claimed):
                 return False
             self._asked_at = self.tasks.clock()
             self._claimed = True

@@ -20,7 +20,6 @@ NEEDED = (
     "pan_tilt",
     "dialogue",
     "audio_player",
-    "voice",
 )
 #: Nodes that an assistant may have.
 OPTIONAL = (

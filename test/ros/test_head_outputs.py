@@ -255,7 +255,7 @@ def test_a_trajectory_is_a_goal_that_replaces_the_one_before_and_is_canceled_by_
     controller.rejects = True
     robot.move("absolute", 0.0)
     robot.wait_for_diagnosis(2, "/neck/follow has rejected the motion")
-    assert robot.states[-1].target_pan != 0.0
+    robot.wait(lambda: robot.states[-1].target_pan != 0.0, "a target that isn't that of the rejected goal")
     robot.wait(lambda: still in controller.canceled, "the cancellation of what ran when another motion was rejected")
     controller.rejects = False
     robot.move("absolute", 0.0)

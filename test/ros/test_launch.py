@@ -36,6 +36,7 @@ ARGUMENTS = [
     "head",
     "head_file",
     "record",
+    "autostart",
     "part",
     "audio_wire",
     "namespace",

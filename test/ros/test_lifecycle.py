@@ -16,9 +16,24 @@ from rclpy.parameter import Parameter
 
 from lfm_voice_ros.backends.wav_file import write_wav
 from lfm_voice_ros.core.types import SAMPLE_RATE
-from lfm_voice_ros.msg import ToolDecision, VoiceActivity
+from lfm_voice_ros.msg import HeadState, ToolCall, ToolDecision, ToolResult, VoiceActivity
 from lfm_voice_ros.msg import Transcript as TranscriptMsg
+from lfm_voice_ros.nodes import qos
+from lfm_voice_ros.srv import CallTool, MoveHead
 
+NODES = (
+    "audio_capture",
+    "transcriber",
+    "tool_detector",
+    "tool_server",
+    "pan_tilt",
+    "dialogue",
+    "audio_player",
+    "voice",
+    "recorder",
+    "bridge",
+    "pan_tilt_sim",
+)
 Start = Callable[..., NodeProcess]
 
 
@@ -98,6 +113,47 @@ def test_an_inactive_node_lets_go_of_its_source_and_takes_it_again(start: Start,
     assert change(probe, "audio_capture", Transition.TRANSITION_ACTIVATE)
     probe.wait_for(lambda: source().startswith("file"), what="the file being heard again")
     assert levels
+
+
+def test_a_manager_brings_all_nodes_of_one_process_up_and_what_is_down_acts_no_more_but_stops(
+    start: Start, probe: Probe
+) -> None:
+    start(
+        "assistant",
+        parameters={"autostart": False, "audio_capture:source": "topic", "audio_player:sink": "none"},
+    )
+    states = probe.subscribe("head/state", HeadState, qos.STATE)
+    results = probe.subscribe("tool_result", ToolResult)
+
+    def call(name: str) -> int:
+        request = CallTool.Request()
+        request.call.name = name
+        return int(probe.call("call_tool", CallTool, request).result.status)
+
+    assert call("nod") == ToolResult.REJECTED
+    # As nav2's lifecycle manager does it: all are configured in order, then all are activated.
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        for node in NODES:
+            assert change(probe, node, transition), node
+    probe.wait_for(lambda: states and not states[-1].stale, what="a head")
+    assert call("pan_left") == ToolResult.SUCCEEDED
+
+    assert change(probe, "dialogue", Transition.TRANSITION_DEACTIVATE)
+    assert change(probe, "tool_server", Transition.TRANSITION_DEACTIVATE)
+    assert call("nod") == ToolResult.REJECTED
+    assert call("stop") == ToolResult.SUCCEEDED
+    seen = len(results)
+    decision = ToolDecision(utterance_id="ignored", calls=[ToolCall(name="nod", arguments_json="{}")])
+    probe.publish("tool_decision", decision)
+    stop = ToolDecision(utterance_id="heard", calls=[ToolCall(name="stop", arguments_json="{}")])
+    probe.publish("tool_decision", stop)
+    probe.wait_for(lambda: results[seen:], what="the result of the stop")
+    assert [result.utterance_id for result in results[seen:]] == ["heard"]
+
+    assert change(probe, "pan_tilt", Transition.TRANSITION_DEACTIVATE)
+    moved = probe.call("head/move", MoveHead, MoveHead.Request(motion="center"))
+    assert (moved.success, "not active" in moved.message) == (False, True)
+    assert probe.call("head/move", MoveHead, MoveHead.Request(motion="stop")).success
 
 
 def test_live_parameters_count_at_once_and_the_others_say_what_to_do(start: Start, probe: Probe) -> None:

@@ -125,7 +125,7 @@ class Goals:
         if goal is not None and not goal.answered and self._now() - goal.sent > _ANSWER_TIMEOUT:
             self._newest = None
             self._cancel_replaced()
-            self._forget(goal)
+            # It is kept: a server that takes it later, before the cancellation has reached it, is told once more.
             self._told(f"{self.name} has not answered for {_ANSWER_TIMEOUT:g} s; is the controller active?")
 
     def _cancel_replaced(self) -> None:
