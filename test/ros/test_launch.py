@@ -54,7 +54,8 @@ def launch(domain: int) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     running: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, file: str = "assistant.launch.py") -> subprocess.Popen[str]:
-        command = ["ros2", "launch", "lfm_voice_ros", file, *arguments]
+        where = [file] if "/" in file else ["lfm_voice_ros", file]
+        command = ["ros2", "launch", *where, *arguments]
         running.append(
             subprocess.Popen(
                 command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
@@ -221,6 +222,53 @@ def test_recording_is_switched_on_by_an_argument_only(
     probe.wait_for(lambda: _told(diagnostics, "keeping/recorder", where), timeout=60.0, what="the lamp")
     probe.wait_for(lambda: _told(diagnostics, "deaf/recorder", "off"), timeout=60.0, what="a recorder that is off")
     assert not _told(diagnostics, "deaf/recorder", where)
+
+
+MANAGED = """
+from launch import LaunchDescription
+from launch.actions import EmitEvent, RegisterEventHandler
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState, matches_node_name
+from lifecycle_msgs.msg import Transition
+
+
+def generate_launch_description():
+    node = LifecycleNode(
+        package="lfm_voice_ros",
+        executable="tool_detector",
+        name="tool_detector",
+        namespace="managed",
+        parameters=[{"autostart": False}],
+    )
+
+    def change(transition):
+        this = matches_node_name("/managed/tool_detector")
+        return EmitEvent(event=ChangeState(lifecycle_node_matcher=this, transition_id=transition))
+
+    configured = OnStateTransition(
+        target_lifecycle_node=node, goal_state="inactive", entities=[change(Transition.TRANSITION_ACTIVATE)]
+    )
+    return LaunchDescription([RegisterEventHandler(configured), node, change(Transition.TRANSITION_CONFIGURE)])
+"""
+
+
+def test_launch_events_bring_a_managed_node_up(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe, tmp_path: Path
+) -> None:
+    file = tmp_path / "managed.launch.py"
+    file.write_text(MANAGED)
+    launch(file=str(file))
+
+    probe.wait_for_value("tool_detector", "state", "active", timeout=60.0)
+
+
+def test_without_autostart_the_nodes_wait_for_a_manager(
+    launch: Callable[..., subprocess.Popen[str]], probe: Probe
+) -> None:
+    launch("autostart:=false", "composed:=true", "namespace:=waiting", *QUIET)
+
+    probe.wait_for_value("transcriber", "state", "unconfigured", timeout=60.0)
 
 
 def test_another_package_can_recognize_speech_in_place_of_the_transcriber(
