@@ -19,7 +19,7 @@ from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node, PushRosNamespace
+from launch_ros.actions import Node, PushRosNamespace, SetRemap
 
 #: What runs where the devices are, and where the models are; the last two only on two machines, the very last only
 #: with audio_wire:=opus. One process has the same lists in nodes/assistant.py.
@@ -127,7 +127,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "tts",
                 default_value="",
-                description="What speaks for the lite engine: piper or lfm2_audio. Empty: as in the parameter file.",
+                description="What speaks for the lite engine and for other nodes: piper or lfm2_audio. Empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
                 "audio_source",
@@ -174,6 +174,18 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["raw", "opus"],
                 description="How sound goes between the two machines, the same on both: raw, or opus, which takes a "
                 "tenth of the bandwidth. Of no effect on one machine.",
+            ),
+            DeclareLaunchArgument(
+                "remap",
+                default_value="",
+                description="Other names for topics, services and actions, separated by spaces: "
+                '"joint_states:=/stretch/joint_states listen:=/ears".',
+            ),
+            DeclareLaunchArgument(
+                "use_sim_time",
+                default_value="false",
+                choices=["true", "false"],
+                description="true: all times are those of /clock.",
             ),
             DeclareLaunchArgument(
                 "autostart",
@@ -233,6 +245,8 @@ def _nodes(context: LaunchContext) -> list:
     params_files = [value("params_file"), *([head_file] if head_file else [])]
     if value("tools_file"):
         chosen.update({(node, "tools_file"): value("tools_file") for node in KNOW_TOOLS})
+    if value("tts"):
+        chosen["voice", "synthesizer"] = value("tts")
     record = value("record") == "true"
     chosen["recorder", "enabled"] = record
     without = OUTSIDE_TRANSCRIBERS.get(value("transcriber"), ())
@@ -246,8 +260,9 @@ def _nodes(context: LaunchContext) -> list:
         *(["recorder"] if record and part != "robot" else []),
         *(["bridge"] if (without or value("bridge") == "true") and part != "robot" else []),
     ]
-    if value("autostart") == "false":
-        chosen.update({(node, "autostart"): False for node in {*names, "recorder", "bridge"}})
+    for argument, usual in (("autostart", "true"), ("use_sim_time", "false")):
+        if value(argument) != usual:
+            chosen.update({(node, argument): usual == "false" for node in {*names, "recorder", "bridge"}})
     if value("composed") == "true":
         nodes = [
             Node(
@@ -289,7 +304,11 @@ def _nodes(context: LaunchContext) -> list:
         )
         for node in nodes
     ]
-    return [GroupAction([PushRosNamespace(value("namespace")), *nodes]), *endings, *_view(value)]
+    return [
+        GroupAction([PushRosNamespace(value("namespace")), *_remappings(value("remap")), *nodes]),
+        *endings,
+        *_view(value),
+    ]
 
 
 def _view(value: Callable[[str], str]) -> list:
@@ -300,6 +319,13 @@ def _view(value: Callable[[str], str]) -> list:
     file = Path(get_package_share_directory("lfm_voice_ros")) / "launch" / "head.launch.py"
     source = PythonLaunchDescriptionSource(str(file))
     return [IncludeLaunchDescription(source, launch_arguments={"head": "external", **given}.items())]
+
+
+def _remappings(text: str) -> list[SetRemap]:
+    pairs = [pair.partition(":=") for pair in text.split()]
+    if wrong := [old for old, _, new in pairs if not (old and new)]:
+        raise RuntimeError(f"remap:= needs pairs such as joint_states:=/stretch/joint_states; '{wrong[0]}' is none")
+    return [SetRemap(old, new) for old, _, new in pairs]
 
 
 def _parameter_file(chosen: dict) -> str:

@@ -1,7 +1,7 @@
 """The settings of every node: name, default, unit, range. config/assistant.yaml repeats them with their reasons.
 
 A node's ROS parameters are the fields of its class here. Those that are ``live`` can be changed at any time; the others
-are read when the node is configured.
+are read when the node starts or is configured.
 """
 
 from __future__ import annotations

@@ -36,6 +36,8 @@ ARGUMENTS = [
     "head",
     "head_file",
     "record",
+    "remap",
+    "use_sim_time",
     "autostart",
     "part",
     "audio_wire",
