@@ -127,7 +127,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "tts",
                 default_value="",
-                description="What speaks for the lite engine and for other nodes: piper or lfm2_audio. Empty: as in the parameter file.",
+                description="What speaks for the lite engine and for other nodes: piper or lfm2_audio. "
+                "Empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
                 "audio_source",
