@@ -79,6 +79,10 @@ class PanTilt(VoiceNode[PanTiltSettings]):
         """Take limits that were set since the start."""
         self._adopt(self._joints)
 
+    def activate(self) -> None:
+        """From now on the joint states are waited for."""
+        self._began = self.now()
+
     def deactivate(self) -> None:
         """Stop the head; motions are refused from now on, stops and questions are not."""
         status = self._planner.status(self.now())
@@ -225,7 +229,7 @@ class PanTilt(VoiceNode[PanTiltSettings]):
             self.get_logger().warning(f"head/stop: {message}")
 
     def _on_timer(self) -> None:
-        if self.now() - self._began > _START_UP:
+        if self.active and self.now() - self._began > _START_UP:
             if self._planner.stale(self.now()):
                 self.trouble("joint_states", self._planner.unknown)
             if self._undescribed:
