@@ -145,33 +145,76 @@ class Goals:
         return float(self._node.get_clock().now().nanoseconds) * 1e-9
 
 
-class Places:
-    """Gives the places of a motion to ``go``, each when the one before should be reached."""
+class PlaceByPlace:
+    """Part of a HeadOutput for controllers that take no trajectory: each place of a motion becomes a goal.
 
-    def __init__(self, node: Node, go: Callable[[Leg], None]) -> None:
+    A place is sent when the one before should be reached. ``goal`` makes it; None where it can't be made now.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        goals: Callable[[Callable[[str], None]], Goals],
+        goal: Callable[[Leg], Any | None],
+        told: Callable[[str], None],
+    ) -> None:
+        """``goals`` makes the client, whose news it is given where to bring."""
         self._node = node
-        self._go = go
+        self._goals = goals(self._on_told)
+        self._goal = goal
+        self._told = told
         self._legs = Legs()
+        self._stopping = False
         self._timer = node.create_timer(_TICK, self._on_timer)
         self._timer.cancel()
 
-    def begin(self, move: Move) -> None:
-        """Give the places of this motion from now on, the first at once."""
+    @property
+    def name(self) -> str:
+        """The action's name."""
+        return self._goals.name
+
+    def unready(self) -> str:
+        """Why a goal would reach nobody, and what to do."""
+        return self._goals.unready()
+
+    def send(self, move: Move) -> None:
+        """Send the places one after the other, the first at once."""
+        self._begin(move, stopping=False)
+
+    def stop(self, move: Move) -> None:
+        """Send the place at which it comes to rest, and cancel what ran in any case."""
+        self._begin(move, stopping=True)
+
+    def close(self) -> None:
+        """Cancel what runs."""
+        self._end()
+        self._goals.close()
+
+    def _begin(self, move: Move, *, stopping: bool) -> None:
+        self._stopping = stopping
         self._legs.begin(move, self._now())
         self._on_timer()
         if not self._legs.over:
             self._timer.reset()
 
-    def end(self) -> None:
-        """Give no more places."""
+    def _end(self) -> None:
         self._legs.end()
         self._timer.cancel()
 
     def _on_timer(self) -> None:
         if (leg := self._legs.due(self._now())) is not None:
-            self._go(leg)
+            goal = self._goal(leg)
+            if goal is None:
+                self._goals.close()
+            else:
+                self._goals.send(goal, cancel=self._stopping)
         if self._legs.over:
             self._timer.cancel()
+
+    def _on_told(self, problem: str) -> None:
+        if problem:
+            self._end()
+        self._told(problem)
 
     def _now(self) -> float:
         return float(self._node.get_clock().now().nanoseconds) * 1e-9

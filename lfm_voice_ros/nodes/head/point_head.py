@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from geometry_msgs.msg import Point, PointStamped, Vector3
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from lfm_voice_ros.core.pan_tilt import Leg, Move
+from lfm_voice_ros.core.pan_tilt import Leg
 from lfm_voice_ros.core.pointing import HeadGeometry
 from lfm_voice_ros.core.settings import PanTiltSettings
-from lfm_voice_ros.nodes.head.goals import Goals, Places
+from lfm_voice_ros.nodes.head.goals import Goals, PlaceByPlace
 from lfm_voice_ros.nodes.head.joint_trajectory import to_duration
 from lfm_voice_ros.nodes.head.packages import needed_interfaces
 
@@ -30,49 +31,30 @@ class PointHeadOutput:
         self._action = actions.PointHead
         self._settings = settings
         self._geometry = geometry
-        self._told = told
-        self._stopping = False
-        self._goals = Goals(node, self._action, "head_controller/point_head", self._on_told, lambda _result: "")
-        self._places = Places(node, self._go)
-        self.description = f"point_head at {self._goals.name}"
+        self._places = PlaceByPlace(
+            node,
+            lambda news: Goals(node, self._action, "head_controller/point_head", news, lambda _result: ""),
+            self._goal,
+            told,
+        )
+        self.send, self.stop, self.close = self._places.send, self._places.stop, self._places.close
+        self.description = f"point_head at {self._places.name}"
 
     def unready(self) -> str:
         """Whether there is a server, and whether points can be computed."""
         if self._geometry() is None:
             return "where the head's axes are is not known yet; it comes with robot_description"
-        return self._goals.unready()
+        return self._places.unready()
 
-    def send(self, move: Move) -> None:
-        """Send the places one after the other."""
-        self._stopping = False
-        self._places.begin(move)
-
-    def stop(self, move: Move) -> None:
-        """Send the place at which it comes to rest, and cancel what ran in any case."""
-        self._stopping = True
-        self._places.begin(move)
-
-    def close(self) -> None:
-        """Cancel what runs."""
-        self._places.end()
-        self._goals.close()
-
-    def _go(self, leg: Leg) -> None:
+    def _goal(self, leg: Leg) -> Any | None:
         geometry = self._geometry()
         if geometry is None:
-            self._goals.close()
-            return
+            return None
         x, y, z = geometry.place(leg.end)
-        goal = self._action.Goal(
+        return self._action.Goal(
             # Without a stamp: the point holds for the frame as it is now.
             target=PointStamped(header=Header(frame_id=geometry.frame), point=Point(x=x, y=y, z=z)),
             pointing_axis=Vector3(x=1.0),
             min_duration=to_duration(leg.ends - leg.begins),
             max_velocity=self._settings.max_speed,
         )
-        self._goals.send(goal, cancel=self._stopping)
-
-    def _on_told(self, problem: str) -> None:
-        if problem:
-            self._places.end()
-        self._told(problem)

@@ -7,9 +7,9 @@ from typing import Any
 
 from rclpy.node import Node
 
-from lfm_voice_ros.core.pan_tilt import Leg, Move
+from lfm_voice_ros.core.pan_tilt import Leg
 from lfm_voice_ros.core.settings import PanTiltSettings
-from lfm_voice_ros.nodes.head.goals import Goals, Places
+from lfm_voice_ros.nodes.head.goals import Goals, PlaceByPlace
 from lfm_voice_ros.nodes.head.packages import needed_interfaces
 
 
@@ -24,44 +24,23 @@ class PtzOutput:
         self._action = needed_interfaces("ptz_action_server_msgs", "action", settings.output).PtzMove
         self._ptz = needed_interfaces("ptz_action_server_msgs", "msg", settings.output).Ptz
         self._settings = settings
-        self._told = told
-        self._stopping = False
-        self._goals = Goals(node, self._action, "head_controller/move_ptz", self._on_told, _verdict)
-        self._places = Places(node, self._go)
-        self.description = f"ptz at {self._goals.name}"
+        places = PlaceByPlace(
+            node,
+            lambda news: Goals(node, self._action, "head_controller/move_ptz", news, _verdict),
+            self._goal,
+            told,
+        )
+        self.unready, self.send, self.stop, self.close = places.unready, places.send, places.stop, places.close
+        self.description = f"ptz at {places.name}"
 
-    def unready(self) -> str:
-        """Whether there is a server."""
-        return self._goals.unready()
-
-    def send(self, move: Move) -> None:
-        """Send the places one after the other."""
-        self._stopping = False
-        self._places.begin(move)
-
-    def stop(self, move: Move) -> None:
-        """Send the place at which it comes to rest, and cancel what ran in any case."""
-        self._stopping = True
-        self._places.begin(move)
-
-    def close(self) -> None:
-        """Cancel what runs."""
-        self._places.end()
-        self._goals.close()
-
-    def _go(self, leg: Leg) -> None:
+    def _goal(self, leg: Leg) -> Any:
         pan, tilt = leg.end
         ptz = self._ptz(
             pan=self._settings.ptz_pan_sign * pan,
             tilt=self._settings.ptz_tilt_sign * tilt,
             zoom=self._settings.ptz_zoom,
         )
-        self._goals.send(self._action.Goal(ptz=ptz), cancel=self._stopping)
-
-    def _on_told(self, problem: str) -> None:
-        if problem:
-            self._places.end()
-        self._told(problem)
+        return self._action.Goal(ptz=ptz)
 
 
 def _verdict(result: Any) -> str:
