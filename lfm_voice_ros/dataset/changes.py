@@ -62,7 +62,10 @@ def _take(folder: Path, timeout: float) -> IO[str]:
             folder.mkdir(parents=True, exist_ok=True)
             file = path.open("a")
         except OSError as exc:
-            raise ResourceError(f"{path} can't be written ({exc}); free space or choose another folder") from exc
+            # Where it isn't there, somebody has removed the folder between the two.
+            if not isinstance(exc, FileNotFoundError) or time.monotonic() > deadline:
+                raise ResourceError(f"{path} can't be written ({exc}); free space or choose another folder") from exc
+            continue
         if _is_ours(file, path):
             return file
         file.close()
