@@ -65,6 +65,7 @@ def _take(folder: Path, timeout: float) -> IO[str]:
             # Where it isn't there, somebody has removed the folder between the two.
             if not isinstance(exc, FileNotFoundError) or time.monotonic() > deadline:
                 raise ResourceError(f"{path} can't be written ({exc}); free space or choose another folder") from exc
+            time.sleep(_RETRY_PERIOD)
             continue
         if _is_ours(file, path):
             return file
