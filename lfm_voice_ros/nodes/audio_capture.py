@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,9 +13,8 @@ import numpy as np
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
-from lfm_voice_ros.backends.resampling import StreamResampler
 from lfm_voice_ros.core.endpointing import Endpointer, Event, Listener, SpeechEnded, SpeechStarted, UtteranceIds
-from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError, VoiceError
+from lfm_voice_ros.core.errors import ConfigurationError, ResourceError, VoiceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.playback import RobotVoice
 from lfm_voice_ros.core.ports import AudioSource
@@ -24,23 +23,29 @@ from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 from lfm_voice_ros.msg import Audio, Interrupt, Playback, VoiceActivity
 from lfm_voice_ros.msg import Utterance as UtteranceMsg
 from lfm_voice_ros.nodes import qos
-from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
-from lfm_voice_ros.nodes.conversions import samples_from_field, samples_to_field, utterance_to_msg
+from lfm_voice_ros.nodes.base import VoiceNode
+from lfm_voice_ros.nodes.conversions import samples_to_field, utterance_to_msg
+from lfm_voice_ros.nodes.external_sound import ExternalSound
 from lfm_voice_ros.nodes.runtime import run
 
 _TEND_PERIOD = 0.1  # s between looks at the source
 _ACTIVITY_PERIOD = 1.0  # s between repeated voice_activity
 _PATIENCE = 5.0  # s for which a file waits until somebody takes utterances
 _DRY = 1.0  # s without sound after which an utterance can't go on
-_GAP = 0.2  # s; external sound that jumps further is another stream
-_STALE = 5.0  # s; external sound that is older was recorded before, as a replayed bag is
-_AHEAD = 60.0  # s; external sound that is later comes from a wrong clock
-_FORGIVEN = 5.0  # s of usable external sound after which a warning about unusable sound ends
 _RELEASE_TIMEOUT = 1.0  # s
 _BACKLOG = 400  # pieces of sound that may wait for the VAD
 _CHUNK = 1024  # samples of audio/input
 _DEAD = 10.0  # s of zeros after which a microphone is taken for muted
 _SILENCE_DBFS = -120.0
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """A piece of what the source gave."""
+
+    samples: Samples  # 16 kHz
+    at: float  # s, first sample
+    counts: bool  # whether what is said in it becomes an utterance
 
 
 class _Source(AudioSource, Protocol):
@@ -58,7 +63,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
 
     def __init__(self) -> None:
         super().__init__("audio_capture", AudioCaptureSettings)
-        self._external: _ExternalSound | None = None
+        self._external: ExternalSound | None = None
         self._make_source: Callable[[], _Source] | None = None
         self._ids = UtteranceIds()
         self._listener: Listener | None = None
@@ -173,7 +178,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
 
             return lambda: WavSource(Path(target).expanduser(), self.now)
         if text == "topic":
-            external = self._external = self._external or _ExternalSound(self)
+            external = self._external = self._external or ExternalSound(self)
             return lambda: external
         raise ConfigurationError(
             f"audio_capture.source is '{text}'; it must be sound_card, sound_card:NAME_OR_INDEX, wav:FILE or topic"
@@ -237,15 +242,19 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         if samples.any():
             self._sounded_at = now
         self._dry = False
-        if not self._hears(now):
+        if not self._may_listen():
             samples = np.zeros_like(samples)
-        self._hearing.put((samples, at))
+        self._hearing.put(_Sound(samples, at, self._hears(now)))
+
+    def _may_listen(self) -> bool:
+        """Whether people want to be heard; where not, nothing in the node gets the sound."""
+        return self._listening and (self._pressed or not self.settings.push_to_talk)
 
     def _hears(self, now: float) -> bool:
-        wanted = self._listening and (self._pressed or not self.settings.push_to_talk)
-        return wanted and (self.settings.barge_in or not self._robot.audible(now))
+        """Whether what a person says now becomes an utterance."""
+        return self._may_listen() and (self.settings.barge_in or not self._robot.audible(now))
 
-    def _hear(self, sound: tuple[Samples, float] | Callable[[], None] | None) -> None:
+    def _hear(self, sound: _Sound | Callable[[], None] | None) -> None:
         if callable(sound):
             sound()
             return
@@ -254,7 +263,9 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         if sound is None:
             self._handle(self._listener.finish())
             return
-        before, heard = self._listener.push(*sound)
+        self._publish_audio(sound.samples, sound.at)
+        samples = sound.samples if sound.counts else np.zeros_like(sound.samples)
+        before, heard = self._listener.push(samples, sound.at)
         self._handle(before)
         for frame in heard:
             self._activity.probability = min(max(frame.probability, 0.0), 1.0)
@@ -262,7 +273,6 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             if self._listener.speaking:
                 self._spoken_at = time.monotonic()
             self._handle(frame.events)
-            self._publish_audio(frame.frame, frame.at)
 
     def _renew(self) -> None:
         if self._listener is not None:
@@ -305,10 +315,10 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             )
         )
 
-    def _publish_audio(self, frame: Samples, at: float) -> None:
+    def _publish_audio(self, samples: Samples, at: float) -> None:
         if not self._chunk:
             self._chunk_at = at
-        self._chunk.append(frame)
+        self._chunk.append(samples)
         if sum(part.size for part in self._chunk) >= _CHUNK:
             samples = samples_to_field(np.concatenate(self._chunk))
             self._chunk = []
@@ -334,70 +344,6 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
 
     def _on_playback(self, msg: Playback) -> None:
         self._robot.update(msg.utterance_id, msg.state, time.monotonic())
-
-
-class _ExternalSound:
-    """The source ``topic``: sound of any rate from ``audio/external``.
-
-    Stamps that are far from now, as those of a replayed bag, are moved to now, all by the same time, so that the sound
-    has the gaps that it had.
-    """
-
-    description = "topic audio/external"
-
-    def __init__(self, node: AudioCapture) -> None:
-        self.dropped: Counter[str] = Counter()
-        self._node = node
-        self._deliver: Callable[[Samples, float], None] | None = None
-        self._resampler: StreamResampler | None = None
-        self._expected = 0.0  # s, the stamp that goes on without a gap
-        self._moved = 0.0  # s, added to stamps that are far from now
-        self._bad_at: dict[str, float] = {}  # s, monotonic, by kind
-        self._work = node.add_worker("external sound", self._take, _BACKLOG)
-        node.listen(Audio, "audio/external", self._work.put, qos.AUDIO)
-
-    def start(self, deliver: Callable[[Samples, float], None]) -> None:
-        """Deliver from the worker of this source; nothing can fail."""
-        self._deliver = deliver
-
-    def check(self) -> None:
-        """A topic may be silent as long as it likes."""
-
-    def stop(self) -> None:
-        """Deliver no more."""
-        self._deliver = None
-
-    def _take(self, msg: Audio) -> None:
-        deliver = self._deliver
-        if deliver is None:
-            return
-        try:
-            samples = samples_from_field(msg.samples, msg.sample_rate)
-        except AudioError as exc:
-            kind = "no samples" if not msg.samples else "not a number" if "NaN" in str(exc) else "wrong rate"
-            self.dropped[kind] += 1
-            self._bad_at[kind] = time.monotonic()
-            self._node.trouble(f"external sound: {kind}", f"audio/external: {exc}", Level.WARN)
-            return
-        for kind in [k for k, at in self._bad_at.items() if time.monotonic() - at > _FORGIVEN]:
-            del self._bad_at[kind]
-            self._node.well(f"external sound: {kind}")
-        stamp = to_seconds(msg.header.stamp)
-        at = self._near_now(stamp) if stamp else max(self._node.now(), self._expected)
-        if self._resampler is None or self._resampler.from_rate != msg.sample_rate or abs(at - self._expected) > _GAP:
-            self._resampler = StreamResampler(msg.sample_rate, SAMPLE_RATE)
-        self._expected = at + samples.size / msg.sample_rate
-        began = at - self._resampler.held_seconds
-        if (ready := self._resampler.push(samples)).size:
-            deliver(np.clip(ready, -1.0, 1.0), began)
-
-    def _near_now(self, stamp: float) -> float:
-        now = self._node.now()
-        for at in (stamp, stamp + self._moved):
-            if now - _STALE <= at <= now + _AHEAD:
-                return at
-        self._moved = now - stamp
-        return now
 
 
 def _level_dbfs(frame: Samples) -> float:
