@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lfm_voice_ros.core.end_of_turn import Ending, Windows
 from lfm_voice_ros.core.errors import ConfigurationError
 from lfm_voice_ros.core.ports import VoiceActivityDetector
 from lfm_voice_ros.core.settings import AudioCaptureSettings
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples, Utterance
 
 _GAP = 0.2  # s; a stream that jumps further than this is not one stream
+_SAME_PAUSE = 1e-3  # s; a time that has been a stamp is another by some nanoseconds, other pauses are frames away
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,13 @@ class SpeechStarted:
 
     utterance_id: str
     at: float  # s, first voiced sample
+
+
+@dataclass(frozen=True)
+class SpeechPaused:
+    """The person is silent and may have ended, or not. At most one for each pause."""
+
+    utterance: Utterance  # until now
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class SpeechDiscarded:
     seconds: float  # s of speech that there was
 
 
-Event = SpeechStarted | SpeechEnded | SpeechDiscarded
+Event = SpeechStarted | SpeechPaused | SpeechEnded | SpeechDiscarded
 
 
 class UtteranceIds:
@@ -65,6 +74,8 @@ class _Candidate:
     voiced: int = 0  # samples of speech
     voiced_end: int = 0  # end of the last voiced sample
     utterance_id: str = ""  # given when there is enough speech
+    paused: bool = False  # the present pause has been told
+    ending: Ending = Ending.UNCLEAR  # what the words say of the present pause
 
     def time(self, sample: int) -> float:
         return self.anchor + sample / SAMPLE_RATE
@@ -74,15 +85,33 @@ class _Candidate:
             self.first_voiced = self.samples if self.first_voiced is None else self.first_voiced
             self.voiced += frame.size
             self.voiced_end = self.samples + frame.size
+            self.paused, self.ending = False, Ending.UNCLEAR
         self.frames.append(frame)
         self.samples += frame.size
+
+    @property
+    def silence(self) -> int:
+        """Samples since the last voiced one."""
+        return self.samples - self.voiced_end
+
+    def utterance(self) -> Utterance:
+        """All of it. There must be speech in it."""
+        return Utterance(
+            utterance_id=self.utterance_id,
+            samples=np.concatenate(self.frames),
+            sample_rate=SAMPLE_RATE,
+            start=self.time(0),
+            speech_start=self.time(self.first_voiced or 0),
+            speech_end=self.time(self.voiced_end),
+        )
 
 
 class Endpointer:
     """Finds utterances in a stream of frames.
 
     Speech begins with a frame whose probability reaches ``speech_threshold``; from there on a frame below
-    ``silence_threshold`` is silence, and ``silence_window`` of it ends the utterance. The utterance carries
+    ``silence_threshold`` is silence. ``draft_silence`` of it is told as a pause, and the window that goes with what
+    the words say of that pause (:meth:`judge`; without a word of it, ``silence_window``) ends the utterance. It carries
     ``pre_roll`` of the sound before its first voiced frame and the silence that ended it. One that reaches
     ``max_utterance`` is ended and the next sample begins another, without pre-roll.
 
@@ -105,7 +134,9 @@ class Endpointer:
         self._new_id = new_id
         self._pre_roll_samples = round(settings.pre_roll * SAMPLE_RATE)
         self._min_voiced = round(settings.min_speech * SAMPLE_RATE)
-        self._silence_samples = round(settings.silence_window * SAMPLE_RATE)
+        windows = Windows.of(settings)
+        self._silence_samples = {ending: round(windows.seconds(ending) * SAMPLE_RATE) for ending in Ending}
+        self._draft_samples = round(settings.draft_silence * SAMPLE_RATE)
         self._max_samples = round(settings.max_utterance * SAMPLE_RATE)
         self._before: deque[Samples] = deque()
         self._before_samples = 0
@@ -133,14 +164,31 @@ class Endpointer:
             began = candidate.time(candidate.first_voiced)
             candidate.utterance_id = self._new_id(began)
             events.append(SpeechStarted(candidate.utterance_id, began))
-        if candidate.samples - candidate.voiced_end >= self._silence_samples:
+        if candidate.silence >= self._silence_samples[candidate.ending]:
             events += self._end()
         elif candidate.samples + frame.size > self._max_samples:
             goes_on = _Candidate([], 0, candidate.time(candidate.samples))
             events += self._end()
             self._forget()
             self._candidate = goes_on
+        elif self._draft_samples and candidate.silence >= self._draft_samples and not candidate.paused:
+            candidate.paused = True
+            if candidate.utterance_id:
+                events.append(SpeechPaused(candidate.utterance()))
         return events
+
+    def judge(self, utterance_id: str, speech_end: float, ending: Ending) -> list[Event]:
+        """Take what the words say of the pause after ``speech_end`` (s); of any other pause than the present, nothing.
+
+        A silence that is already longer than that ending's window ends the utterance at once.
+        """
+        candidate = self._candidate
+        if candidate is None or not candidate.paused or not utterance_id or candidate.utterance_id != utterance_id:
+            return []
+        if abs(candidate.time(candidate.voiced_end) - speech_end) > _SAME_PAUSE:
+            return []
+        candidate.ending = ending
+        return self._end() if candidate.silence >= self._silence_samples[ending] else []
 
     def finish(self) -> list[Event]:
         """The stream ends or jumps: end what is being spoken and forget the rest."""
@@ -163,14 +211,7 @@ class Endpointer:
         if candidate is None:
             return []
         if candidate.first_voiced is not None and candidate.utterance_id:
-            utterance = Utterance(
-                utterance_id=candidate.utterance_id,
-                samples=np.concatenate(candidate.frames),
-                sample_rate=SAMPLE_RATE,
-                start=candidate.time(0),
-                speech_start=candidate.time(candidate.first_voiced),
-                speech_end=candidate.time(candidate.voiced_end),
-            )
+            utterance = candidate.utterance()
             # The silence at the end is the pre-roll of speech that comes right after it.
             self._remember(utterance.samples[candidate.voiced_end :])
             return [SpeechEnded(utterance)]
@@ -249,6 +290,10 @@ class Listener:
             # Measured from the newest samples, so that the clock of the sound can't drift away from that of the stamps.
             self._rest_at = self._expected - self._rest.size / SAMPLE_RATE
         return before, heard
+
+    def judge(self, utterance_id: str, speech_end: float, ending: Ending) -> list[Event]:
+        """See Endpointer."""
+        return self._endpointer.judge(utterance_id, speech_end, ending)
 
     def finish(self) -> list[Event]:
         """The stream ends: end what is being spoken; what comes next is a new stream."""

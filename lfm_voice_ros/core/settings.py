@@ -21,6 +21,9 @@ OWN_TEXT = "dialogue"
 #: The ways to a head's motors.
 HEAD_OUTPUTS = ("joint_trajectory", "follow_joint_trajectory", "position", "point_head", "ptz")
 
+#: How patient the end of a turn is.
+ENDPOINTING = ("fixed", "cautious", "balanced", "quick")
+
 #: The ways of finding a tool call.
 DETECTORS = ("keywords", "classifier", "llm", "auto", "output_parsing", "special_tokens", "lora")
 
@@ -110,7 +113,41 @@ class AudioCaptureSettings:
         0.35, "probability of speech below which a frame counts as silence", minimum=0.0, maximum=1.0, live=True
     )
     min_speech: float = setting(0.15, "s of speech that an utterance has at least", minimum=0.0, maximum=5.0, live=True)
-    silence_window: float = setting(0.5, "s of silence that end an utterance", minimum=0.1, maximum=5.0, live=True)
+    silence_window: float = setting(
+        0.5,
+        "s of silence that end an utterance whose words don't say whether it is over",
+        minimum=0.1,
+        maximum=5.0,
+        live=True,
+    )
+    complete_window: float = setting(
+        0.3,
+        "s of silence that end one whose words are a complete command or question",
+        minimum=0.1,
+        maximum=5.0,
+        live=True,
+    )
+    unfinished_window: float = setting(
+        1.4,
+        "s of silence that end one in which something must follow (look to the)",
+        minimum=0.1,
+        maximum=10.0,
+        live=True,
+    )
+    endpointing: str = setting(
+        "balanced",
+        "how patient it is: balanced (the three windows as they are), cautious (each one and a half times as long), "
+        "quick (two thirds), or fixed (silence_window, whatever was said)",
+        choices=ENDPOINTING,
+        live=True,
+    )
+    draft_silence: float = setting(
+        0.2,
+        "s of silence after which recognition begins ahead; 0 begins it at the end only",
+        minimum=0.0,
+        maximum=5.0,
+        live=True,
+    )
     pre_roll: float = setting(0.3, "s of sound kept from before the first speech", minimum=0.0, maximum=2.0, live=True)
     max_utterance: float = setting(20.0, "s after which an utterance is ended", minimum=1.0, maximum=30.0, live=True)
     barge_in: bool = setting(

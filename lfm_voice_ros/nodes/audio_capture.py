@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,17 +14,26 @@ import numpy as np
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
-from lfm_voice_ros.core.endpointing import Endpointer, Event, Listener, SpeechEnded, SpeechStarted, UtteranceIds
+from lfm_voice_ros.core.end_of_turn import Ending
+from lfm_voice_ros.core.endpointing import (
+    Endpointer,
+    Event,
+    Listener,
+    SpeechEnded,
+    SpeechPaused,
+    SpeechStarted,
+    UtteranceIds,
+)
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError, VoiceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.playback import RobotVoice
 from lfm_voice_ros.core.ports import AudioSource
 from lfm_voice_ros.core.settings import AudioCaptureSettings
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
-from lfm_voice_ros.msg import Audio, Interrupt, Playback, VoiceActivity
+from lfm_voice_ros.msg import Audio, EndOfTurn, Interrupt, Playback, VoiceActivity
 from lfm_voice_ros.msg import Utterance as UtteranceMsg
 from lfm_voice_ros.nodes import qos
-from lfm_voice_ros.nodes.base import VoiceNode
+from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
 from lfm_voice_ros.nodes.conversions import samples_to_field, utterance_to_msg
 from lfm_voice_ros.nodes.external_sound import ExternalSound
 from lfm_voice_ros.nodes.runtime import run
@@ -56,6 +66,8 @@ class _Source(AudioSource, Protocol):
 class AudioCapture(VoiceNode[AudioCaptureSettings]):
     """Takes sound from the microphone, a file or a topic; publishes ``audio/input``, ``voice_activity``, ``utterance``.
 
+    In a pause it publishes ``utterance/draft``; ``end_of_turn`` says what was said, and so how long the pause may be.
+
     Threads: the source delivers in its own; ``device`` opens and watches it; ``hearing`` runs the VAD and publishes.
     """
 
@@ -84,11 +96,13 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._audio = self.create_publisher(Audio, "audio/input", qos.AUDIO)
         self._activities = self.create_publisher(VoiceActivity, "voice_activity", qos.STATE)
         self._utterances = self.create_publisher(UtteranceMsg, "utterance", qos.EVENT)
+        self._drafts = self.create_publisher(UtteranceMsg, "utterance/draft", qos.EVENT)
         self._interrupts = self.create_publisher(Interrupt, "interrupt", qos.EVENT)
         self._listening = True
         self._pressed = False
         self.listen(Playback, "playback", self._on_playback, qos.EVENT)
         self.listen(Bool, "push_to_talk", self._on_push_to_talk, qos.EVENT)
+        self.listen(EndOfTurn, "end_of_turn", self._on_end_of_turn, qos.EVENT)
         self.create_service(SetBool, "listen", self._on_listen)
         self._hearing = self.add_worker("hearing", self._hear, _BACKLOG)
         self._device = self.add_worker("device", self._tend, 1)
@@ -278,6 +292,10 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         if self._listener is not None:
             self._listener.use(Endpointer(self.settings, self._ids))
 
+    def _judge(self, utterance_id: str, speech_end: float, ending: Ending) -> None:
+        if self._listener is not None:
+            self._handle(self._listener.judge(utterance_id, speech_end, ending))
+
     def _forget(self) -> None:
         self._listener = None
 
@@ -286,6 +304,9 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             if isinstance(event, SpeechStarted):
                 self._publish_activity(event.utterance_id, event.at)
                 self._barge_in(event.at)
+            elif isinstance(event, SpeechPaused):
+                if self._drafts.get_subscription_count():
+                    self._drafts.publish(utterance_to_msg(event.utterance))
             elif isinstance(event, SpeechEnded):
                 self._utterances.publish(utterance_to_msg(event.utterance))
                 self._publish_activity("", event.utterance.speech_end)
@@ -341,6 +362,13 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._pressed = msg.data
         if released and self.settings.push_to_talk:
             self._hearing.put(None)  # the end of the utterance is known: no silence need be waited for
+
+    def _on_end_of_turn(self, msg: EndOfTurn) -> None:
+        try:
+            ending = Ending(msg.ending)
+        except ValueError:
+            return  # of a newer version: as if the words said nothing
+        self._hearing.put(partial(self._judge, msg.utterance_id, to_seconds(msg.speech_end), ending))
 
     def _on_playback(self, msg: Playback) -> None:
         self._robot.update(msg.utterance_id, msg.state, time.monotonic())

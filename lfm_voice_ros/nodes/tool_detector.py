@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from lfm_voice_ros.assembly import load_detector, load_patterns
+from lfm_voice_ros.core import end_of_turn
 from lfm_voice_ros.core.asking import Asked
 from lfm_voice_ros.core.errors import ConfigurationError, VoiceError
 from lfm_voice_ros.core.health import Level
@@ -14,7 +16,7 @@ from lfm_voice_ros.core.settings import OWN_TEXT, ToolDetectorSettings
 from lfm_voice_ros.core.types import ToolDecision
 from lfm_voice_ros.detectors.keywords import KeywordDetector
 from lfm_voice_ros.detectors.own_text import OwnText
-from lfm_voice_ros.msg import Asking, Transcript
+from lfm_voice_ros.msg import Asking, EndOfTurn, Transcript
 from lfm_voice_ros.msg import ToolDecision as ToolDecisionMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
@@ -28,12 +30,38 @@ STOP = "stop"
 _CHECK_PERIOD = 0.05  # s between looks for own text that doesn't come
 
 
+@dataclass(frozen=True)
+class _Draft:
+    """The words so far, in a pause."""
+
+    transcript: Transcript
+    decides: bool  # it isn't left to the dialogue's own text, nor to somebody who asked for an answer
+
+
+@dataclass(frozen=True)
+class _Drafted:
+    """What was decided for a draft."""
+
+    draft: Transcript
+    detector: Detector
+    decision: ToolDecision
+
+    def is_of(self, transcript: Transcript, detector: Detector) -> bool:
+        """Whether that is the decision for a transcript: same pause, same words, same detector."""
+        draft = self.draft
+        same = (draft.utterance_id, draft.text) == (transcript.utterance_id, transcript.text)
+        return same and draft.speech_end == transcript.speech_end and self.detector is detector
+
+
 class ToolDetector(VoiceNode[ToolDetectorSettings]):
     """Takes ``transcript``; gives exactly one ``tool_decision`` for each.
 
     Keywords stand in for a detector that is still loading, whose model is missing, or that fails, visibly in the
     diagnostics; where another is chosen at run time, the one in use does so. With the model "dialogue" the decision is
     what that node's model has written (``own_calls``).
+
+    For a ``transcript/draft`` it gives ``end_of_turn``, and ``tool_decision/draft``, which the transcript of the same
+    words then gets without another look. Drafts are decided when nothing else waits, the newest only.
     """
 
     rereads = True
@@ -41,9 +69,14 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
     def __init__(self) -> None:
         super().__init__("tool_detector", ToolDetectorSettings)
         self._loader = self.add_worker("loader", self._load, 1)
-        self._transcripts = self.add_worker("detector", self._decide, self.settings.queue)
+        self._transcripts = self.add_worker("detector", self._decide, self.settings.queue + 1)  # one for a draft
         self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
+        self._draft: _Draft | None = None  # the newest, not begun
+        self._drafted: _Drafted | None = None
+        self._draft_decisions = self.create_publisher(ToolDecisionMsg, "tool_decision/draft", qos.EVENT)
+        self._endings = self.create_publisher(EndOfTurn, "end_of_turn", qos.EVENT)
         self.listen(Transcript, "transcript", self._on_transcript, qos.EVENT)
+        self.listen(Transcript, "transcript/draft", self._on_draft, qos.EVENT)
         self._asked = Asked()
         # A state, which must not be missed while the node isn't active.
         self.create_subscription(
@@ -112,7 +145,14 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
                 self.well("detection")
                 self._publish(ToolDecision(calls, self.settings.detector), transcript)
 
+    def _on_draft(self, msg: Transcript) -> None:
+        decides = not (self._by_own_text or self._asked.covers(to_seconds(msg.speech_end)))
+        self._draft = _Draft(msg, decides)
+        if self._transcripts.waiting() == 0:
+            self._transcripts.put(None)
+
     def _on_transcript(self, msg: Transcript) -> None:
+        self._draft = None  # what was said is there: no draft that has not begun is of use any more
         if msg.text and self._asked.covers(to_seconds(msg.speech_end)):
             stops = tuple(call for call in self._keywords.detect(msg.text).calls if call.name == STOP)
             self._publish(ToolDecision(stops, "ask"), msg)
@@ -141,10 +181,18 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         if self.configured and self.settings.detector == wanted:  # has not been changed meanwhile
             self._use(detector)
 
-    def _decide(self, msg: Transcript) -> None:
+    def _decide(self, msg: Transcript | None) -> None:
+        """Decide a transcript, or for None the newest draft."""
+        if msg is None:
+            draft, self._draft = self._draft, None
+            if draft is not None:
+                self._decide_draft(draft)
+            return
         began = time.monotonic()
         try:
-            decision = self._detect(msg.text) if msg.text else ToolDecision((), self._detector.name)
+            decision = self._known(msg) or (
+                self._detect(msg.text) if msg.text else ToolDecision((), self._detector.name)
+            )
         except Exception:
             self._publish(ToolDecision((), self._detector.name, 0.0), msg)
             raise
@@ -164,10 +212,37 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         self.well("detection")
         return decision
 
+    def _known(self, msg: Transcript) -> ToolDecision | None:
+        """The decision of the draft, where nothing was said after it."""
+        drafted, self._drafted = self._drafted, None
+        return drafted.decision if drafted is not None and drafted.is_of(msg, self._detector) else None
+
+    def _decide_draft(self, draft: _Draft) -> None:
+        msg = draft.transcript
+        # Where others decide, the calls only say whether it is a complete command.
+        detector = self._detector if draft.decides else self._keywords
+        try:
+            decision = detector.detect(msg.text) if msg.text else ToolDecision((), detector.name)
+        except Exception as exc:  # whatever a model's library raises: the transcript itself will tell
+            self.get_logger().debug(f"draft: {detector.name}: {_reason(exc)}")
+            decision = None
+        ending = end_of_turn.judge(msg.text, decision.calls if decision else (), msg.language)
+        self._endings.publish(
+            EndOfTurn(
+                header=self.header(), utterance_id=msg.utterance_id, speech_end=msg.speech_end, ending=int(ending)
+            )
+        )
+        if decision is not None and draft.decides:
+            self._drafted = _Drafted(msg, detector, decision)
+            self._draft_decisions.publish(self._message(decision, msg))
+
     def _publish(self, decision: ToolDecision, transcript: Transcript) -> None:
+        self._decisions.publish(self._message(decision, transcript))
+
+    def _message(self, decision: ToolDecision, transcript: Transcript) -> ToolDecisionMsg:
         msg = decision_to_msg(decision, transcript.utterance_id, self.header())
         msg.speech_end = transcript.speech_end
-        self._decisions.publish(msg)
+        return msg
 
 
 def _reason(error: Exception) -> str:

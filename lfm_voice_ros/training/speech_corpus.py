@@ -191,9 +191,15 @@ class Studio:
 
     def _record(self, take: Take, random: Generator) -> Samples:
         """Give the sentence as the microphone hears it; nothing where there is nothing to speak."""
-        speech = self._voices[take.voice].speak(take.text, random)
-        if not speech.any():
-            return np.zeros(0, np.float32)
+        speech = self.speak(take, take.text, random)
+        return self.surround(take, speech, random) if speech.any() else np.zeros(0, np.float32)
+
+    def speak(self, take: Take, text: str, random: Generator) -> Samples:
+        """Give ``text`` in the take's voice, and in the manner that ``random`` draws, at 16 kHz; it may be empty."""
+        return self._voices[take.voice].speak(text, random)
+
+    def surround(self, take: Take, speech: Samples, random: Generator) -> Samples:
+        """Give speech, not silent, as the microphone hears it in the take's condition, between silences."""
         condition = take.condition
         sound = acoustics.between_silences(acoustics.at_level(speech, _LEVEL))
         if condition.rt60 is not None:
