@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lfm_voice_ros.commands import benchmark, data, doctor, evaluate, monitor, replies, train, training
+from lfm_voice_ros.commands import benchmark, data, doctor, evaluate, monitor, replies, train, training, turns
 from lfm_voice_ros.core.errors import VoiceError
 from lfm_voice_ros.demo import options
 
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     monitor.add_to(commands)
     evaluate.add_to(commands)
     replies.add_to(commands)
+    turns.add_to(commands)
     benchmark.add_to(commands)
     training.add_to(commands)
     data.add_to(commands)

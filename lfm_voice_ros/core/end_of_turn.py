@@ -9,9 +9,10 @@ from enum import IntEnum
 
 from lfm_voice_ros.core.errors import ConfigurationError
 from lfm_voice_ros.core.settings import AudioCaptureSettings
-from lfm_voice_ros.core.types import ToolCall
+from lfm_voice_ros.core.types import ToolCall, Transcript
 
-_SCALES = {"cautious": 1.5, "balanced": 1.0, "quick": 2 / 3}
+_MISHEARD = 0.72  # confidence below which words are more likely wrong than not
+_SCALES = {"cautious": 1.5, "balanced": 1.0, "quick": 0.8}
 
 
 class Ending(IntEnum):
@@ -64,21 +65,27 @@ class Windows:
         }[ending]
 
 
-def judge(text: str, calls: Sequence[ToolCall], language: str = "en") -> Ending:
-    """Take a draft's words, the calls that were found in them and their language (ISO 639-1).
+def judge(transcript: Transcript, calls: Sequence[ToolCall]) -> Ending:
+    """Take a draft and the calls that were found in it; give what it says of the pause after it.
 
-    Gives what they say of the pause after them. Of another language than English only the calls say something.
+    What was not understood would have no answer, so that the person is waited for. Of another language than English only
+    the calls say something.
     """
-    if language != "en":
-        return Ending.COMPLETE if calls else Ending.UNCLEAR
-    words = _words(text)
-    if not words:
+    if transcript.failed:
         return Ending.UNCLEAR
-    if _TRAILS.search(text) or _goes_on(words):
+    words = _words(transcript.text)
+    if transcript.language not in ("en", ""):
+        return Ending.COMPLETE if calls else Ending.UNCLEAR
+    if not words or _TRAILS.search(transcript.text) or _goes_on(words):
         return Ending.UNFINISHED
-    if calls or " ".join(words) in _PHRASES or _QUESTION.fullmatch(" ".join(words)):
+    sentence = " ".join(words)
+    if calls:
+        return Ending.COMPLETE if _all_commands(words) else Ending.UNFINISHED
+    if sentence in _PHRASES or _QUESTION.fullmatch(sentence):
         return Ending.COMPLETE
-    return Ending.UNFINISHED if _lacks_something(words) else Ending.UNCLEAR
+    if transcript.confidence < _MISHEARD or _lacks_something(words):
+        return Ending.UNFINISHED
+    return Ending.UNCLEAR
 
 
 #: What Whisper writes behind a sentence that was broken off.
@@ -94,6 +101,8 @@ _NUMBERS = _set(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand half"
 )
+#: A number that ends a sentence: "seven times eight", "it starts at nine".
+_BEFORE_NUMBER = _set("times plus minus divided by at number until is")
 _DETERMINERS = _set("the a an my your our their its every another each whose")
 _SUBJECTS = _set("i we he she they")
 _PRONOUNS = _SUBJECTS | _set("you it this that there")
@@ -107,7 +116,7 @@ _AUXILIARIES = _set(
 _OPEN = _set(
     "and or but then because if whether although though while unless until than as of to into onto towards toward from "
     "by at with without during between against upon per very really quite too extremely almost usually always rather "
-    "such which other same first next both either neither nearly about"
+    "such which other same first next both either neither nearly about couple kind sort piece cup glass bottle pair"
 ) | _set(
     "i'm you're he's we're they're i've you've we've they've i'll you'll he'll she'll it'll we'll they'll i'd you'd he'd she'd we'd they'd let's lets"
 )
@@ -129,18 +138,25 @@ _VERBS = (
         "sit stand start starts started feel feels felt meet met met use used try tried ask asked hear heard thank thanks "
         "watched watch bought buy sold left drove drive cooked cook changed change rain rains snow snows arrive arrives leave "
         "leaves open close closed begin began becomes became seem seems wait waits waited listen return glance built build "
-        "hope hopes guess mean means happened happens starts speak speaks spoke teach taught learn learned broke broken"
+        "hope hopes guess mean means happened happens starts speak speaks spoke teach taught learn learned broke broken cost costs weigh weighs"
     )
 )
 _ADJECTIVES = _set(
     "big small little large new old young good bad nice great long short high low red blue green white black yellow "
     "clever smart funny beautiful interesting important different whole last next best favourite favorite second third "
-    "million other only main real clean dark warm cold hot happy sad early late own local current right left"
+    "million other only main real clean dark warm cold hot happy sad early late own local current"
 )
-#: Nouns that are moved: a command that ends with them doesn't say whereto.
-_MOVED = _set("head camera it yourself face gaze eyes neck")
-_MOVES = _set("turn move rotate tilt pan point swivel set")
-_DIRECTIONS = _set("left right up down upwards downwards around back center centre middle straight forward ahead")
+#: Commands to the head begin with these.
+_MOVES = _set("turn move rotate tilt pan point swivel set look looks glance raise lift lower shake nod center")
+#: Something is given to somebody: "show you" is followed by what.
+_GIVING = _set("show tell give bring send buy ask")
+#: "It's a pity that" goes on; "look at that" doesn't.
+_POINTING = _set("this that these those")
+_AT = _set("do did does is was are were about like at of with to in on for what say said know see all love hate")
+_OF_COMMANDS = _MOVES | _set(
+    "left right up down upwards downwards around back centre middle straight forward ahead degrees stop tell say what "
+    "time date go face"
+)
 _POLITE = _set("please robot hey okay ok now so just kindly well hi hello and then first also maybe")
 _OPENERS = _set(
     "well actually anyway maybe perhaps probably okay so now good hello hey hi robot please also then first honestly "
@@ -164,10 +180,10 @@ _PHRASES = frozenset(
     )
 )  # fmt: skip
 _QUESTION = re.compile(
-    r"(?:how|who|where|what) (?:are|is|was|were) (?:you|it|that|this|he|she|they)"
+    r"(?:how|who|where) are (?:you|they)"
     r"|how (?:old|tall|big|heavy|smart|fast) are you"
     r"|what(?: is|'s) your name|what can you do|where do you (?:live|come from)|where are you(?: from| looking)?"
-    r"|(?:can you |could you |please )*tell me (?:a|another) joke|(?:can|do) you (?:hear|see) me"
+    r"|(?:can you |could you |please )*tell me (?:a|another|the) joke|(?:can|do) you (?:hear|see) me"
 )
 
 
@@ -187,9 +203,17 @@ def _goes_on(words: list[str]) -> bool:
         return True
     if last in _STRANDED and asked and before in _PRONOUNS | _set("come looking talking thinking doing"):
         return False
-    if last in _OPEN or last in ("for", "in") and before not in ("come", "what"):
+    if last in _OPEN or (last in ("for", "in") and before not in ("come", "what")):
         return True
-    return _is_number(last) and bool(_MOVES.intersection(words) or "look" in words)
+    if len(words) == 2 and before in ("what", "which", "how") and last not in _PRONOUNS | _set("about else"):
+        return True  # "what day"
+    return _is_number(last) and bool(_MOVES.intersection(words))
+
+
+def _all_commands(words: list[str]) -> bool:
+    """Whether what follows the last "and" or "then" can be a command, too."""
+    last = max((at for at, word in enumerate(words) if word in ("and", "then")), default=-1)
+    return last < 0 or bool(_OF_COMMANDS.intersection(words[last + 1 :]))
 
 
 def _lacks_something(words: list[str]) -> bool:
@@ -198,6 +222,8 @@ def _lacks_something(words: list[str]) -> bool:
         words = words[1:]
     while len(words) > 1 and words[-1] in ("please", "robot"):
         words = words[:-1]
+    if words[0] in ("can", "could", "would", "will") and words[1:2] == ["you"] and words[2:]:
+        words = words[3:] if words[2] == "please" and words[3:] else words[2:]
     last, before = words[-1], words[-2] if len(words) > 1 else ""
     if " ".join(words) in _BEFORE or (len(words) == 1 and (last in _OPENERS or last in _QUESTION_WORDS)):
         return True
@@ -207,13 +233,17 @@ def _lacks_something(words: list[str]) -> bool:
         return True
     if last in _AUXILIARIES and not (before in _PRONOUNS and _QUESTION_WORDS.intersection(words)):
         return True
-    if last == "you" and before in _AUXILIARIES | _set("need want") and not _QUESTION_WORDS.intersection(words):
+    if last == "you" and before in _AUXILIARIES | _set("need want"):
         return True
-    if _is_number(last) and not _set("times plus minus divided by is i'm at number").intersection(words[:-1]):
+    if (last in _set("you me us him her them") and before in _GIVING) or (last in _POINTING and before not in _AT):
         return True
-    if words[0] in _MOVES and last in _MOVED and not _DIRECTIONS.intersection(words):
+    if _is_number(last) and not _BEFORE_NUMBER.intersection(words[2:-1]):
         return True
+    if words[0] in _MOVES:
+        return True  # a command, but none that was understood
     verbs = sum(word in _VERBS for word in words)
-    if words[0] in _SUBORDINATE and not (words[0] == "when" and before in _AUXILIARIES):
-        return verbs < 2
+    if words[0] in _QUESTION_WORDS and verbs < 2 and (words[0] == "why" or _set("do does did").intersection(words)):
+        return True  # "why is the sky", "when does the next train"
+    if words[0] in _SUBORDINATE and not (words[0] == "when" and words[1:2] and words[1] in _AUXILIARIES):
+        return verbs < (1 if words[1:2] == ["of"] else 2)
     return verbs == 0 and len(words) > 1 and words[0] in _DETERMINERS | _set("these those in on at last")

@@ -136,13 +136,13 @@ class AudioCaptureSettings:
     )
     endpointing: str = setting(
         "balanced",
-        "how patient it is: balanced (the three windows as they are), cautious (each one and a half times as long), "
-        "quick (two thirds), or fixed (silence_window, whatever was said)",
+        "how patient it is: balanced (the three windows as they are), cautious (each half as long again), "
+        "quick (four fifths), or fixed (silence_window, whatever was said)",
         choices=ENDPOINTING,
         live=True,
     )
     draft_silence: float = setting(
-        0.2,
+        0.15,
         "s of silence after which recognition begins ahead; 0 begins it at the end only",
         minimum=0.0,
         maximum=5.0,

@@ -25,15 +25,6 @@ class Frame:
     probability: float
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one sentence. Times in s."""
-
-    cut_off: bool  # the turn was ended before the last piece began
-    waited: float  # from the end of the speech to the end of the turn; NaN when it was cut off or not heard
-    heard_until: str  # words that were judged last
-
-
 def frames_of(samples: Samples, detector: VoiceActivityDetector) -> list[Frame]:
     """Cut a recording into frames and ask for the probability of speech in each; a rest is left out."""
     detector.reset()
@@ -67,11 +58,35 @@ def turn_ends(frames: Iterable[Frame], settings: AudioCaptureSettings, judge: Ju
     return ends
 
 
-def outcome(ends: Sequence[float], last_piece: float, speech_end: float) -> tuple[bool, float]:
-    """Whether one of the turn's ends came before its last piece, and the s that it waited; NaN when cut off or unheard."""
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one sentence."""
+
+    kind: str  # command, question or talk
+    paused: bool  # there are pauses in it
+    cut_off: bool  # the turn was ended before the last piece began
+    wait: float  # s from the end of the speech to the end of the turn; NaN when it was cut off or not heard at all
+
+
+def outcome(kind: str, paused: bool, ends: Sequence[float], last_piece: float, speech_end: float) -> Outcome:
+    """Take when utterances were ended, when the last piece began, and when the speech was over, in s."""
     if any(end < last_piece for end in ends):
-        return True, math.nan
-    return False, (ends[0] - speech_end if ends else math.nan)
+        return Outcome(kind, paused, True, math.nan)
+    return Outcome(kind, paused, False, ends[0] - speech_end if ends else math.nan)
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Times in s from the end of the speech to the end of the turn. NaN of none."""
+
+    p50: float
+    p95: float
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> Waits:
+        """Count those that were heard to their end."""
+        values = [one.wait for one in outcomes if not math.isnan(one.wait)]
+        return cls(percentile(values, 50), percentile(values, 95))
 
 
 @dataclass(frozen=True)
@@ -80,8 +95,23 @@ class Summary:
 
     paused: int  # sentences with pauses
     cut_off: int  # of them
-    interval: tuple[float, float]  # of the share, 95 %
-    wait_p50: float  # s, of all that were not cut off
-    wait_p95: float
-    command_wait_p50: float  # s, of commands and questions
-    command_wait_p95: float
+    unheard: int  # of all: no utterance at all
+    asked: Waits  # of commands and questions
+    told: Waits  # of everything else
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Summary:
+        """Count."""
+        paused = [one for one in outcomes if one.paused]
+        return cls(
+            len(paused),
+            sum(one.cut_off for one in paused),
+            sum(math.isnan(one.wait) and not one.cut_off for one in outcomes),
+            Waits.of(one for one in outcomes if one.kind != "talk"),
+            Waits.of(one for one in outcomes if one.kind == "talk"),
+        )
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % of the share that was cut off."""
+        return wilson(self.cut_off, self.paused)

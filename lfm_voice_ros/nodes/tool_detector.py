@@ -20,7 +20,7 @@ from lfm_voice_ros.msg import Asking, EndOfTurn, Transcript
 from lfm_voice_ros.msg import ToolDecision as ToolDecisionMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
-from lfm_voice_ros.nodes.conversions import call_from_msg, decision_to_msg
+from lfm_voice_ros.nodes.conversions import call_from_msg, decision_to_msg, transcript_from_msg
 from lfm_voice_ros.nodes.runtime import run
 from lfm_voice_ros.tools.registry import Registry
 
@@ -226,7 +226,7 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         except Exception as exc:  # whatever a model's library raises: the transcript itself will tell
             self.get_logger().debug(f"draft: {detector.name}: {_reason(exc)}")
             decision = None
-        ending = end_of_turn.judge(msg.text, decision.calls if decision else (), msg.language)
+        ending = end_of_turn.judge(transcript_from_msg(msg), decision.calls if decision else ())
         self._endings.publish(
             EndOfTurn(
                 header=self.header(), utterance_id=msg.utterance_id, speech_end=msg.speech_end, ending=int(ending)

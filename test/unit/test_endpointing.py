@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lfm_voice_ros.core.end_of_turn import Ending
 from lfm_voice_ros.core.endpointing import (
     Endpointer,
     Event,
     Listener,
     SpeechDiscarded,
     SpeechEnded,
+    SpeechPaused,
     SpeechStarted,
     UtteranceIds,
 )
@@ -262,3 +265,166 @@ def test_stamps_that_tremble_are_no_jump() -> None:
     ears.push(np.ones(4, np.float32), 10.0)
     assert ears.push(np.ones(4, np.float32), 10.15)[0] == []
     assert detector.resets == 0
+
+
+# Pauses, and what the words say of them.
+
+JUDGED = AudioCaptureSettings(
+    speech_threshold=0.5,
+    silence_threshold=0.3,
+    min_speech=0.2,
+    draft_silence=0.1,
+    complete_window=0.3,
+    silence_window=0.5,
+    unfinished_window=0.8,
+    pre_roll=0.2,
+    max_utterance=5.0,
+)
+
+
+class Conversation:
+    """Pushes frames to an endpointer; collects what it says."""
+
+    def __init__(self, settings: AudioCaptureSettings = JUDGED) -> None:
+        counter = itertools.count()
+        self.endpointer = Endpointer(settings, lambda _at: f"id{next(counter)}")
+        self.frames = 0
+        self.events: list[Event] = []
+
+    def hear(self, *probabilities: float) -> None:
+        for probability in probabilities:
+            at = self.frames * FRAME / 16_000
+            self.events += self.endpointer.push(frame(self.frames), probability, at)
+            self.frames += 1
+
+    def judge(self, ending: Ending, draft: Utterance | None = None, shift: float = 0.0) -> None:
+        draft = draft or self.drafts[-1]
+        self.events += self.endpointer.judge(draft.utterance_id, draft.speech_end + shift, ending)
+
+    @property
+    def drafts(self) -> list[Utterance]:
+        return [event.utterance for event in self.events if isinstance(event, SpeechPaused)]
+
+    @property
+    def ended(self) -> list[Utterance]:
+        return utterances(self.events)
+
+
+def test_each_pause_is_told_once_with_the_utterance_so_far() -> None:
+    talk = Conversation()
+    talk.hear(0.9, 0.9, 0, 0, 0, 0.9, 0, 0)
+    first, second = talk.drafts
+    assert (first.utterance_id, first.samples.size) == (second.utterance_id, 3 * FRAME)
+    assert first.speech_end == pytest.approx(0.2)
+    assert second.speech_end == pytest.approx(0.6)
+    assert second.samples.size == 7 * FRAME
+    assert not talk.ended
+
+
+def test_speech_that_is_too_short_for_an_utterance_has_no_draft() -> None:
+    assert not any(isinstance(event, SpeechPaused) for event in hear([0.9, 0, 0, 0, 0, 0], JUDGED))
+
+
+def test_without_draft_silence_nothing_is_told_and_the_silence_window_ends_the_utterance() -> None:
+    talk = Conversation(replace(JUDGED, draft_silence=0.0))
+    talk.hear(0.9, 0.9, 0, 0, 0, 0)
+    assert not talk.drafts
+    assert not talk.ended
+    talk.hear(0)
+    assert len(talk.ended) == 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "frames"), [(Ending.COMPLETE, 3), (Ending.UNCLEAR, 5), (Ending.UNFINISHED, 8)], ids=lambda it: str(it)
+)
+def test_what_the_words_say_decides_how_long_a_silence_ends_the_utterance(ending: Ending, frames: int) -> None:
+    talk = Conversation()
+    talk.hear(0.9, 0.9, 0)
+    talk.judge(ending)
+    talk.hear(*[0] * (frames - 2))
+    assert not talk.ended
+    talk.hear(0)
+    assert len(talk.ended) == 1
+
+
+def test_a_judgement_that_comes_after_its_window_ends_the_utterance_at_once() -> None:
+    talk = Conversation()
+    talk.hear(0.9, 0.9, 0, 0, 0, 0)
+    talk.judge(Ending.COMPLETE)
+    (utterance,) = talk.ended
+    assert utterance.samples.size == 6 * FRAME
+    assert not talk.endpointer.speaking
+
+
+def test_a_judgement_of_an_earlier_pause_is_ignored() -> None:
+    talk = Conversation()
+    talk.hear(0.9, 0.9, 0, 0.9, 0, 0, 0)
+    talk.judge(Ending.COMPLETE, talk.drafts[0])
+    assert not talk.ended
+
+
+def test_what_was_said_of_a_pause_is_forgotten_when_the_person_goes_on() -> None:
+    talk = Conversation()
+    talk.hear(0.9, 0.9, 0)
+    talk.judge(Ending.UNFINISHED)
+    talk.hear(0.9, 0, 0, 0, 0, 0)
+    assert len(talk.ended) == 1
+
+
+def test_a_judgement_of_another_utterance_or_of_none_is_ignored() -> None:
+    talk = Conversation()
+    assert talk.endpointer.judge("id0", 0.2, Ending.COMPLETE) == []
+    talk.hear(0.9, 0.9, 0, 0, 0)
+    draft = talk.drafts[0]
+    assert talk.endpointer.judge("other", draft.speech_end, Ending.COMPLETE) == []
+    assert talk.endpointer.judge("", draft.speech_end, Ending.COMPLETE) == []
+    talk.hear(0, 0)
+    assert len(talk.ended) == 1
+    assert talk.endpointer.judge(draft.utterance_id, draft.speech_end, Ending.COMPLETE) == []
+
+
+def test_a_time_that_was_a_stamp_on_its_way_still_names_its_pause() -> None:
+    talk = Conversation()
+    talk.hear(0.9, 0.9, 0, 0, 0)
+    talk.judge(Ending.COMPLETE, shift=3e-7)
+    assert len(talk.ended) == 1
+
+
+def test_the_longest_utterance_is_ended_also_while_the_person_is_waited_for() -> None:
+    talk = Conversation(replace(JUDGED, max_utterance=1.0))
+    talk.hear(0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0)
+    talk.judge(Ending.UNFINISHED)
+    talk.hear(0, 0, 0)
+    assert [utterance.samples.size for utterance in talk.ended] == [10 * FRAME]
+
+
+def test_the_end_of_the_stream_ends_a_pause_of_any_kind() -> None:
+    talk = Conversation()
+    talk.hear(0.9, 0.9, 0)
+    talk.judge(Ending.UNFINISHED)
+    assert len(utterances(talk.endpointer.finish())) == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"complete_window": 0.6, "silence_window": 0.5},
+        {"silence_window": 0.9, "unfinished_window": 0.8},
+        {"draft_silence": 0.5, "silence_window": 0.5},
+        {"draft_silence": 0.4, "silence_window": 0.5, "endpointing": "quick"},
+    ],
+)
+def test_windows_that_do_not_fit_together_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match="silence_window"):
+        Endpointer(replace(JUDGED, **values), UtteranceIds())
+
+
+@pytest.mark.parametrize(("endpointing", "frames"), [("fixed", 5), ("cautious", 8), ("quick", 4)])
+def test_the_manner_scales_the_windows_or_makes_them_all_the_same(endpointing: str, frames: int) -> None:
+    talk = Conversation(replace(JUDGED, complete_window=0.5, endpointing=endpointing))
+    talk.hear(0.9, 0.9, 0)
+    talk.judge(Ending.COMPLETE)
+    talk.hear(*[0] * (frames - 2))
+    assert not talk.ended
+    talk.hear(0)
+    assert len(talk.ended) == 1
