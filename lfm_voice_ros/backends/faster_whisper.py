@@ -69,7 +69,7 @@ class FasterWhisper:
     def recognize(self, samples: Samples, *, whole: bool) -> Recognition:
         """Give what Whisper says of the sound, judged by nobody.
 
-        It reads its ``whole`` window, or nothing but the sound. Raises ResourceError when the model fails.
+        It reads its ``whole`` window, or, on a CPU, nothing but the sound. Raises ResourceError when the model fails.
         """
         seconds = len(samples) / SAMPLE_RATE
         self._model.whole = whole

@@ -14,19 +14,18 @@ _MARGIN = 100  # frames of silence that are encoded behind the speech
 
 
 class SpeechWindowModel(WhisperModel):  # type: ignore[misc]  # the library has no types
-    """A WhisperModel for the CPU. While ``whole`` is true it is as the library's own.
+    """A WhisperModel that reads the speech only unless ``whole`` is true, as it is at first. On a CPU only.
 
     Most of a command's window is silence, and the encoder makes of it always nearly the same. It is therefore encoded
-    once, when the model is loaded, and put behind what is encoded of the speech. The decoder gets its 30 s, without
-    which it repeats itself, and the encoder has a tenth of the work.
+    once, and put behind what is encoded of the speech. The decoder gets its 30 s, without which it repeats itself, and
+    the encoder has a tenth of the work.
     """
 
     def __init__(self, folder: str, **options: Any) -> None:
         """Load the model in ``folder``; ``options`` are WhisperModel's. Raises what that raises."""
         super().__init__(folder, **options)
-        self.whole = False
-        mels = self.feature_extractor.mel_filters.shape[0]
-        self._silence: NDArray[np.float32] = np.array(super().encode(np.zeros((mels, _FRAMES), np.float32)))
+        self.whole = True
+        self._silence: NDArray[np.float32] | None = None
 
     def encode(self, features: NDArray[np.float32]) -> StorageView:
         """Take the features of one window, shape (mels, 3000), zero behind the sound; give the encoder's output.
@@ -38,5 +37,7 @@ class SpeechWindowModel(WhisperModel):  # type: ignore[misc]  # the library has 
         frames += frames % 2
         if self.whole or frames >= _FRAMES:
             return super().encode(features)
+        if self._silence is None:
+            self._silence = np.array(super().encode(np.zeros_like(features)))
         speech = np.array(super().encode(features[:, :frames]))
         return StorageView.from_array(np.concatenate([speech, self._silence[:, frames // 2 :]], axis=1))

@@ -64,8 +64,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from lfm_voice_ros.evaluation.windows import compare
 
     settings = build(TranscriberSettings, dict(arguments.set), "transcriber")
-    if settings.backend != "faster_whisper":
-        raise ConfigurationError("only the backend faster_whisper has windows to compare")
+    if (settings.backend, settings.device) != ("faster_whisper", "cpu"):
+        raise ConfigurationError("only the backend faster_whisper on the device cpu has windows to compare")
     examples = [one for path in arguments.corpus for one in read_corpus(path)]
     if not all(one.audio and one.text for one in examples):
         raise ConfigurationError("the corpus has sentences without a recording; make one with synthesize-corpus")

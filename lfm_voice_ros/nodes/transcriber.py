@@ -99,31 +99,38 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
 
     def _on_draft(self, msg: UtteranceMsg) -> None:
         for _ in self._jobs.put_behind(lambda: self._prepare(msg)):
-            self._drafts.throw_away()
+            self._throw_away()
 
     def _prepare(self, msg: UtteranceMsg) -> None:
         """Recognize a draft; what is wrong with it is told when its utterance comes."""
         if self._transcriber is None or not self.active or not self._drafts.wanted(msg.utterance_id):
-            self._drafts.throw_away()
+            self._throw_away()
             return
         begun = time.monotonic()
         try:
             transcript = self._transcriber.transcribe(_sound(msg))
         except Exception as exc:
-            self._drafts.throw_away()
+            self._throw_away()
             self.get_logger().debug(f"a draft of {msg.utterance_id} failed: {type(exc).__name__}: {exc}")
             return
         self._took("draft", begun)
         if not self.active:
-            self._drafts.throw_away()
+            self._throw_away()
             return
         self._drafts.keep(msg.utterance_id, _pause(msg), transcript)
         if self._drafts.wanted(msg.utterance_id):
             self._draft_transcripts.publish(self._answer(msg, transcript))
 
+    def _throw_away(self) -> None:
+        self._drafts.throw_away()
+        self._tell_drafts()
+
+    def _tell_drafts(self) -> None:
+        self.health.value("drafts used/thrown away", f"{self._drafts.used}/{self._drafts.thrown_away}")
+
     def _work(self, msg: UtteranceMsg, arrived: float) -> None:
         transcript = self._drafts.take(msg.utterance_id, _pause(msg)) or self._recognize(msg, arrived)
-        self.health.value("drafts used/thrown away", f"{self._drafts.used}/{self._drafts.thrown_away}")
+        self._tell_drafts()
         self.get_logger().debug(f"{msg.utterance_id}: {transcript}")
         self._publish(msg, transcript)
 
