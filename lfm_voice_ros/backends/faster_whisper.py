@@ -25,7 +25,7 @@ class FasterWhisper:
         doesn't know the language.
         """
         try:
-            from faster_whisper import WhisperModel
+            from lfm_voice_ros.backends.speech_window import SpeechWindowModel
         except ImportError as exc:
             raise ResourceError("faster-whisper is not installed; run scripts/setup") from exc
         folder = _find(settings.model)
@@ -35,7 +35,7 @@ class FasterWhisper:
                 "a model's name, or bundled"
             )
         try:
-            self._model = WhisperModel(
+            self._model = SpeechWindowModel(
                 str(folder),
                 device=settings.device,
                 compute_type="int8" if settings.device == "cpu" else "auto",

@@ -91,6 +91,7 @@ def draft(probe: Probe, drafts: list[Transcript], message: Utterance) -> Transcr
         lambda: next(
             (t for t in drafts if (t.utterance_id, t.speech_end) == (message.utterance_id, message.speech_end)), None
         ),
+        timeout=60.0,  # the model may still be loading
         what="the transcript of a draft",
     )
 
