@@ -7,7 +7,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lfm_voice_ros.commands import benchmark, data, doctor, evaluate, monitor, replies, train, training, turns
+from lfm_voice_ros.commands import (
+    benchmark,
+    data,
+    doctor,
+    evaluate,
+    evaluate_transcriber,
+    monitor,
+    replies,
+    train,
+    training,
+    turns,
+)
 from lfm_voice_ros.core.errors import VoiceError
 from lfm_voice_ros.demo import options
 
@@ -58,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_to(commands)
     monitor.add_to(commands)
     evaluate.add_to(commands)
+    evaluate_transcriber.add_to(commands)
     replies.add_to(commands)
     turns.add_to(commands)
     benchmark.add_to(commands)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+
 from lfm_voice_ros.core.errors import ResourceError
-from lfm_voice_ros.core.recognition import SHORTEST, Segment, judge, most_tokens
+from lfm_voice_ros.core.recognition import SHORTEST, Recognition, Segment, doubt, judge, most_tokens
 from lfm_voice_ros.core.settings import TranscriberSettings
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples, Transcript
 
@@ -23,7 +25,7 @@ class FasterWhisper:
         doesn't know the language.
         """
         try:
-            from faster_whisper import WhisperModel
+            from lfm_voice_ros.backends.speech_window import SpeechWindowModel
         except ImportError as exc:
             raise ResourceError("faster-whisper is not installed; run scripts/setup") from exc
         folder = _find(settings.model)
@@ -33,7 +35,7 @@ class FasterWhisper:
                 "a model's name, or bundled"
             )
         try:
-            self._model = WhisperModel(
+            self._model = SpeechWindowModel(
                 str(folder),
                 device=settings.device,
                 compute_type="int8" if settings.device == "cpu" else "auto",
@@ -51,18 +53,31 @@ class FasterWhisper:
             )
         self._settings = settings
         self.name = "faster-whisper " + ("tiny.en (bundled)" if settings.model == "bundled" else settings.model)
+        self._short = settings.window == "speech" and self._model.model.device == "cpu"  # a GPU needs no help
+        self.recognize(np.zeros(SAMPLE_RATE, np.float32), whole=not self._short)  # the first one takes twice the time
 
     def transcribe(self, samples: Samples) -> Transcript:
         """Recognize float32 mono sound at 16 kHz, shape (samples,). Raises ResourceError when the model fails."""
         seconds = len(samples) / SAMPLE_RATE
-        language = self._settings.language
         if seconds < SHORTEST:
-            return judge([], seconds, language or "en", self._settings)
+            return judge((), seconds, self._settings.language or "en", self._settings)
+        recognition = self.recognize(samples, whole=not self._short)
+        if self._short and doubt(recognition, self._settings):
+            recognition = self.recognize(samples, whole=True)
+        return judge(recognition.segments, seconds, recognition.language, self._settings)
+
+    def recognize(self, samples: Samples, *, whole: bool) -> Recognition:
+        """Give what Whisper says of the sound, judged by nobody.
+
+        It reads its ``whole`` window, or, on a CPU, nothing but the sound. Raises ResourceError when the model fails.
+        """
+        seconds = len(samples) / SAMPLE_RATE
+        self._model.whole = whole
         try:
             # The library's own thresholds are off: core/recognition.py decides, and says why.
             found, info = self._model.transcribe(
                 samples,
-                language=language or None,
+                language=self._settings.language or None,
                 beam_size=self._settings.beam_size,
                 initial_prompt=self._settings.initial_prompt or None,
                 temperature=0.0,
@@ -74,12 +89,12 @@ class FasterWhisper:
                 compression_ratio_threshold=None,
                 max_new_tokens=most_tokens(seconds),
             )
-            segments = [
+            segments = tuple(
                 Segment(s.text, len(s.tokens), s.avg_logprob, s.no_speech_prob, s.compression_ratio) for s in found
-            ]
+            )
         except (RuntimeError, ValueError) as exc:
             raise ResourceError(f"{self.name} failed; choose another model: {_first_line(exc)}") from exc
-        return judge(segments, seconds, info.language, self._settings)
+        return Recognition(segments, seconds, info.language)
 
 
 def _find(model: str) -> Path:

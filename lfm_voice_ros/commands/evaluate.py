@@ -7,13 +7,12 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from lfm_voice_ros.commands import evaluate_adapter
+from lfm_voice_ros.commands.options import setting_of
 from lfm_voice_ros.commands.training import add_acoustics
 from lfm_voice_ros.core.errors import AudioError, ResourceError
 from lfm_voice_ros.core.ports import Transcriber
@@ -51,7 +50,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument(
         "--set",
-        type=_setting,
+        type=setting_of(ToolDetectorSettings, "tool_detector"),
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -169,14 +168,3 @@ def _detector_names(text: str) -> list[str]:
         if name not in DETECTORS:
             raise argparse.ArgumentTypeError(f"there is no detector '{name}'; there are: {', '.join(DETECTORS)}")
     return names
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    kinds = {spec.name: type(getattr(ToolDetectorSettings(), spec.name)) for spec in fields(ToolDetectorSettings)}
-    if not equals or name not in kinds:
-        raise argparse.ArgumentTypeError(f"'{text}' must be NAME=VALUE with a parameter of tool_detector")
-    try:
-        return name, value.split(",") if kinds[name] is list else kinds[name](value)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(f"the value of {name} must be a {kinds[name].__name__}") from exc

@@ -8,11 +8,11 @@ of at least 0.30 with at most 0.54, where the high end of no-speech is that of q
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lfm_voice_ros.core.settings import TranscriberSettings
-from lfm_voice_ros.core.types import Transcript
+from lfm_voice_ros.core.types import Samples, Transcript, Utterance
 
 #: Seconds of sound below which there is no word to be recognized.
 SHORTEST = 0.1
@@ -20,6 +20,8 @@ SHORTEST = 0.1
 _DOUBTFUL = 0.6  # word probability below which the no-speech probability decides
 _TOKENS_PER_SECOND = 10  # two to three times of what a fast speaker says
 _TOKENS_AT_LEAST = 12  # a word cut short by the end of the recording still needs its tokens
+_TAIL = 0.2  # s of sound behind the last voiced sample: the end of a soft consonant, and what a draft has at least
+_ECHO = 6  # words in a row of the prompt that nobody says by chance
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,53 @@ class Segment:
     avg_logprob: float  # natural logarithm, mean over the tokens
     no_speech_prob: float  # [0, 1]
     compression_ratio: float  # length of the text over its length when compressed
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What Whisper says about an utterance, believed or not."""
+
+    segments: tuple[Segment, ...]
+    seconds: float  # of sound
+    language: str  # ISO 639-1
+
+
+def spoken(utterance: Utterance) -> Samples:
+    """Give the sound without the silence that ended it, so that more or less of that doesn't change the words.
+
+    The whole sound, where the end of the speech is not known.
+    """
+    end = utterance.speech_end - utterance.start + _TAIL
+    return utterance.samples[: round(end * utterance.sample_rate)] if end > _TAIL else utterance.samples
+
+
+def doubt(recognition: Recognition, settings: TranscriberSettings) -> str:
+    """Why what was recognized without Whisper's whole window is to be recognized again with it; empty when it isn't.
+
+    Without its window Whisper now and then says things twice, or goes on with its prompt.
+    """
+    if not recognition.segments:
+        return "no words"
+    for segment in recognition.segments:
+        if reason := _doubt(segment, recognition.seconds, settings):
+            return reason
+        words = _words(segment.text)
+        if repeats(words):
+            return "a repetition"
+        if _runs(words, _ECHO) & _runs(_words(settings.initial_prompt), _ECHO):
+            return "the prompt"
+    return ""
+
+
+def repeats(words: Sequence[str]) -> bool:
+    """Whether two or more words come twice in a row, or one word three times."""
+    for length in range(1, len(words) // 2 + 1):
+        times = 3 if length == 1 else 2
+        for begin in range(len(words) - times * length + 1):
+            first = words[begin : begin + length]
+            if all(words[begin + n * length : begin + (n + 1) * length] == first for n in range(1, times)):
+                return True
+    return False
 
 
 def most_tokens(seconds: float) -> int:
@@ -79,3 +128,11 @@ def _confidence(segments: list[Segment]) -> float:
 
 def _probability(logprob: float) -> float:
     return math.exp(min(logprob, 0.0)) if not math.isnan(logprob) else 0.0
+
+
+def _words(text: str) -> list[str]:
+    return "".join(character if character.isalnum() else " " for character in text.lower()).split()
+
+
+def _runs(words: Sequence[str], length: int) -> set[tuple[str, ...]]:
+    return {tuple(words[begin : begin + length]) for begin in range(len(words) - length + 1)}

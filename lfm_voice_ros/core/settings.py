@@ -180,6 +180,13 @@ class TranscriberSettings:
     language: str = setting("en", "ISO 639-1 code; empty lets Whisper find out", live=True)
     device: str = setting("cpu", "where the model runs", choices=("cpu", "cuda", "auto"))
     threads: int = setting(2, "CPU threads of the model", minimum=1, maximum=64)
+    window: str = setting(
+        "speech",
+        "what the encoder of faster_whisper reads on a CPU: speech (only the sound, and all of Whisper's 30 s where "
+        "the words are doubtful), or full (always the 30 s, which takes several times as long)",
+        choices=("speech", "full"),
+        live=True,
+    )
     beam_size: int = setting(5, "beams of the search", minimum=1, maximum=20, live=True)
     initial_prompt: str = setting(
         "Commands: pan left, pan right, tilt up, tilt down, center, look around, nod, shake your head, stop. "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -13,8 +13,9 @@ Item = TypeVar("Item")
 class Worker(Generic[Item]):
     """Calls ``work(item)`` for each item handed to :meth:`put`, in order, in a thread of its own.
 
-    When the queue is full the new item is dropped and counted in ``dropped``. An error that ``work`` lets out is given
-    to ``failed`` and the worker goes on. ``put``, ``clear`` and ``stop`` may be called from any thread.
+    When the queue is full the new item is dropped and counted in ``dropped``. Beside the queue one item of less
+    importance may wait, :meth:`put_behind`. An error that ``work`` lets out is given to ``failed`` and the worker goes
+    on. ``put``, ``put_behind``, ``clear`` and ``stop`` may be called from any thread.
     """
 
     def __init__(
@@ -28,36 +29,53 @@ class Worker(Generic[Item]):
         self.dropped = 0
         self._work = work
         self._failed = failed
-        self._items: queue.Queue[Item] = queue.Queue(capacity)
-        self._ending = threading.Event()
+        self._capacity = capacity
+        self._items: deque[Item] = deque()
+        self._behind: deque[Item] = deque(maxlen=1)
+        self._changed = threading.Condition()
+        self._ending = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, item: Item) -> bool:
         """Hand an item over; False when the queue was full and the item was dropped."""
-        try:
-            self._items.put_nowait(item)
-        except queue.Full:
-            self.dropped += 1
-            return False
+        with self._changed:
+            if len(self._items) >= self._capacity:
+                self.dropped += 1
+                return False
+            self._items.append(item)
+            self._changed.notify()
         return True
+
+    def put_behind(self, item: Item) -> list[Item]:
+        """Hand over what is begun only when the queue is empty.
+
+        One such item waits: it takes the place of an older one that has not begun, which is given back.
+        """
+        with self._changed:
+            replaced = list(self._behind)
+            self._behind.append(item)
+            self._changed.notify()
+        return replaced
 
     def clear(self) -> list[Item]:
         """Take back, in order, the items that have not begun."""
-        items: list[Item] = []
-        while True:
-            try:
-                items.append(self._items.get_nowait())
-            except queue.Empty:
-                return items
+        with self._changed:
+            items = [*self._items, *self._behind]
+            self._items.clear()
+            self._behind.clear()
+        return items
 
     def waiting(self) -> int:
         """How many items have not begun."""
-        return self._items.qsize()
+        with self._changed:
+            return len(self._items) + len(self._behind)
 
     def end(self) -> None:
         """Begin no more items."""
-        self._ending.set()
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End after the item in hand; False when it is still busy after ``timeout`` seconds."""
@@ -66,12 +84,14 @@ class Worker(Generic[Item]):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while not self._ending.is_set():
-            try:
-                item = self._items.get(timeout=0.1)
-            except queue.Empty:
-                continue
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ending or self._items or self._behind)
+                if self._ending:
+                    return
+                item = self._items.popleft() if self._items else self._behind.popleft()
             try:
                 self._work(item)
             except Exception as exc:  # the worker outlives any single item
                 self._failed(exc)
+            del item  # it may hold what is large or private until the next one comes

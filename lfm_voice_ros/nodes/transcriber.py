@@ -1,4 +1,7 @@
-"""transcriber: utterances to words. Exactly one transcript for each utterance, whatever happens."""
+"""transcriber: utterances to words. Exactly one transcript for each utterance, whatever happens.
+
+What may become an utterance is recognized ahead, as a draft: when nothing else is to do, without a word when it fails.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import time
 from collections.abc import Callable
 
 from lfm_voice_ros.backends import load_transcriber
+from lfm_voice_ros.core.drafts import Drafts
 from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.latencies import Latencies
 from lfm_voice_ros.core.ports import Transcriber
+from lfm_voice_ros.core.recognition import spoken
 from lfm_voice_ros.core.settings import TranscriberSettings
-from lfm_voice_ros.core.types import SAMPLE_RATE, Transcript
+from lfm_voice_ros.core.types import SAMPLE_RATE, Samples, Transcript
 from lfm_voice_ros.msg import Transcript as TranscriptMsg
 from lfm_voice_ros.msg import Utterance as UtteranceMsg
 from lfm_voice_ros.nodes import qos
@@ -25,7 +30,10 @@ _BUSY = "the transcriber is busy with earlier utterances; say it again, or choos
 
 
 class TranscriberNode(VoiceNode[TranscriberSettings]):
-    """Takes ``utterance``; gives ``transcript``. The model is loaded and used in one worker."""
+    """Takes ``utterance`` and ``utterance/draft``; gives ``transcript`` and ``transcript/draft``.
+
+    The model is loaded and used in one worker. An utterance that comes while its draft is being made waits for it.
+    """
 
     rereads = True
 
@@ -33,16 +41,23 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
         super().__init__("transcriber", TranscriberSettings)
         self._transcriber: Transcriber | None = None
         self._latencies = Latencies()
+        self._drafts = Drafts()
         self._loading = False  # waits in the worker's queue
         self._missing = "the Whisper model is not loaded"
         self._transcripts = self.create_publisher(TranscriptMsg, "transcript", qos.EVENT)
+        self._draft_transcripts = self.create_publisher(TranscriptMsg, "transcript/draft", qos.EVENT)
         self._jobs = self.add_worker(_WORKER, _run, self.settings.queue)
         self.listen(UtteranceMsg, "utterance", self._on_utterance, qos.EVENT)
+        self.listen(UtteranceMsg, "utterance/draft", self._on_draft, qos.EVENT)
 
     def configure(self) -> None:
         """Begin to load the model, in the worker; utterances wait behind it."""
         self.health.set("model", Level.WARN, f"loading the Whisper model {self.settings.model}")
         self._load_soon()
+
+    def deactivate(self) -> None:
+        """Forget the drafts."""
+        self._drafts.forget()
 
     def cleanup(self) -> None:
         """Free the model."""
@@ -78,10 +93,48 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
 
     def _on_utterance(self, msg: UtteranceMsg) -> None:
         arrived = time.monotonic()
+        self._drafts.end(msg.utterance_id)
         if not self._jobs.put(lambda: self._work(msg, arrived)):
             self._publish(msg, _failure(_BUSY))
 
+    def _on_draft(self, msg: UtteranceMsg) -> None:
+        for _ in self._jobs.put_behind(lambda: self._prepare(msg)):
+            self._throw_away()
+
+    def _prepare(self, msg: UtteranceMsg) -> None:
+        """Recognize a draft; what is wrong with it is told when its utterance comes."""
+        if self._transcriber is None or not self.active or not self._drafts.wanted(msg.utterance_id):
+            self._throw_away()
+            return
+        begun = time.monotonic()
+        try:
+            transcript = self._transcriber.transcribe(_sound(msg))
+        except Exception as exc:
+            self._throw_away()
+            self.get_logger().debug(f"a draft of {msg.utterance_id} failed: {type(exc).__name__}: {exc}")
+            return
+        self._took("draft", begun)
+        if not self.active:
+            self._throw_away()
+            return
+        self._drafts.keep(msg.utterance_id, _pause(msg), transcript)
+        if self._drafts.wanted(msg.utterance_id):
+            self._draft_transcripts.publish(self._answer(msg, transcript))
+
+    def _throw_away(self) -> None:
+        self._drafts.throw_away()
+        self._tell_drafts()
+
+    def _tell_drafts(self) -> None:
+        self.health.value("drafts used/thrown away", f"{self._drafts.used}/{self._drafts.thrown_away}")
+
     def _work(self, msg: UtteranceMsg, arrived: float) -> None:
+        transcript = self._drafts.take(msg.utterance_id, _pause(msg)) or self._recognize(msg, arrived)
+        self._tell_drafts()
+        self.get_logger().debug(f"{msg.utterance_id}: {transcript}")
+        self._publish(msg, transcript)
+
+    def _recognize(self, msg: UtteranceMsg, arrived: float) -> Transcript:
         begun = time.monotonic()
         try:
             transcript = self._transcribe(msg, waited=begun - arrived)
@@ -91,11 +144,8 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
         except Exception as exc:
             self._publish(msg, _failure(f"the transcriber failed: {exc}"))
             raise
-        self._latencies.add("transcription", time.monotonic() - begun)
-        half, most, utterances = self._latencies.quantiles("transcription")
-        self.health.value("transcription p50/p95 s", f"{half:.2f}/{most:.2f} of {utterances}")
-        self.get_logger().debug(f"{msg.utterance_id}: {transcript}")
-        self._publish(msg, transcript)
+        self._took("transcription", begun)
+        return transcript
 
     def _transcribe(self, msg: UtteranceMsg, waited: float) -> Transcript:
         if self._transcriber is None:
@@ -103,20 +153,38 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
         if waited > _LATEST:
             return _failure(f"the utterance had waited {waited:.0f} s for the transcriber; say it again")
         try:
-            utterance = utterance_from_msg(msg)
-            if utterance.sample_rate != SAMPLE_RATE:
-                raise AudioError(f"an utterance at {utterance.sample_rate} Hz was dropped; send {SAMPLE_RATE} Hz")
+            samples = _sound(msg)
         except AudioError as exc:
             self.get_logger().warning(str(exc))
             return _failure(str(exc))
-        transcript = self._transcriber.transcribe(utterance.samples)
+        transcript = self._transcriber.transcribe(samples)
         self.well(_WORKER)
         return transcript
 
+    def _took(self, what: str, begun: float) -> None:
+        self._latencies.add(what, time.monotonic() - begun)
+        half, most, count = self._latencies.quantiles(what)
+        self.health.value(f"{what} p50/p95 s", f"{half:.2f}/{most:.2f} of {count}")
+
     def _publish(self, utterance: UtteranceMsg, transcript: Transcript) -> None:
+        self._transcripts.publish(self._answer(utterance, transcript))
+
+    def _answer(self, utterance: UtteranceMsg, transcript: Transcript) -> TranscriptMsg:
         msg = transcript_to_msg(transcript, utterance.utterance_id, self.header())
         msg.speech_end = utterance.speech_end
-        self._transcripts.publish(msg)
+        return msg
+
+
+def _sound(msg: UtteranceMsg) -> Samples:
+    """The sound to recognize. Raises AudioError."""
+    utterance = utterance_from_msg(msg)
+    if utterance.sample_rate != SAMPLE_RATE:
+        raise AudioError(f"an utterance at {utterance.sample_rate} Hz was dropped; send {SAMPLE_RATE} Hz")
+    return spoken(utterance)
+
+
+def _pause(msg: UtteranceMsg) -> tuple[int, int]:
+    return msg.speech_end.sec, msg.speech_end.nanosec
 
 
 def _run(job: Callable[[], None]) -> None:

@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lfm_voice_ros import cli
 from lfm_voice_ros.backends import load_transcriber
+from lfm_voice_ros.backends.faster_whisper import FasterWhisper, bundled_model
+from lfm_voice_ros.backends.wav_file import write_wav
 from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.ports import Transcriber
+from lfm_voice_ros.core.recognition import Recognition
 from lfm_voice_ros.core.settings import TranscriberSettings
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 
@@ -100,6 +104,101 @@ def test_more_than_one_window_is_written_to_its_end(whisper: Transcriber, speak:
     pause = np.zeros(28 * SAMPLE_RATE, np.float32)
     transcript = whisper.transcribe(np.concatenate([speak("Look left."), pause, speak("What time is it?")]))
     assert words(transcript.text) == "look left what time is it"
+
+
+def windows(whisper: Transcriber, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """The list to which each recognition adds whether it is one of the whole window."""
+    assert isinstance(whisper, FasterWhisper)
+    taken: list[bool] = []
+    recognize = whisper.recognize
+
+    def recording(samples: Samples, *, whole: bool) -> Recognition:
+        taken.append(whole)
+        return recognize(samples, whole=whole)
+
+    monkeypatch.setattr(whisper, "recognize", recording)
+    return taken
+
+
+def test_clear_speech_is_recognized_once_without_the_whole_window(
+    whisper: Transcriber, speak: Speak, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = windows(whisper, monkeypatch)
+    assert words(whisper.transcribe(speak("Center the camera.")).text) == "center the camera"
+    assert taken == [False]
+
+
+def test_doubtful_words_are_recognized_again_in_the_whole_window(
+    whisper: Transcriber, noises: dict[str, Samples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = windows(whisper, monkeypatch)
+    whisper.transcribe(noises["white noise"])
+    assert taken == [False, True]
+
+
+def test_the_whole_window_can_be_asked_for(speak: Speak, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = load_transcriber(TranscriberSettings(window="full"))
+    taken = windows(full, monkeypatch)
+    assert words(full.transcribe(speak("Look left.")).text) == "look left"
+    assert taken == [True]
+
+
+def test_the_length_of_the_silence_behind_the_speech_does_not_change_the_words(
+    whisper: Transcriber, speak: Speak
+) -> None:
+    sound = speak("Tilt the camera down a little.")
+    spoken = np.trim_zeros(sound, "b")
+    texts = {whisper.transcribe(np.pad(spoken, (0, round(s * SAMPLE_RATE)))).text for s in (0.2, 0.5, 1.0)}
+    assert len(texts) == 1
+
+
+def test_the_encoder_gives_its_whole_output_for_the_speech_only(speak: Speak) -> None:
+    from lfm_voice_ros.backends.speech_window import SpeechWindowModel
+
+    model = SpeechWindowModel(str(bundled_model()), device="cpu", compute_type="int8", cpu_threads=2)
+    model.whole = False
+    sound = model.feature_extractor(speak("Look left."))[..., :-1]
+    features = np.pad(sound, ((0, 0), (0, 3000 - sound.shape[1])))
+    short = np.array(model.encode(features))
+    silence = np.array(model.encode(np.zeros_like(features)))
+    model.whole = True
+    whole = np.array(model.encode(features))
+    assert short.shape == whole.shape == (1, 1500, whole.shape[2])
+    behind = sound.shape[1] // 2 + 100
+    assert np.array_equal(short[:, behind:], silence[:, behind:])
+    assert not np.array_equal(short[:, :50], silence[:, :50])
+    assert np.corrcoef(short[0, : sound.shape[1] // 2].ravel(), whole[0, : sound.shape[1] // 2].ravel())[0, 1] > 0.8
+
+
+def test_windows_are_compared_by_a_command(speak: Speak, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [("Look left.", [{"name": "pan_left"}]), ("The weather is nice.", [])]
+    for number, (text, _calls) in enumerate(lines):
+        write_wav(tmp_path / f"{number}.wav", speak(text), SAMPLE_RATE)
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text(
+        "".join(
+            json.dumps({"text": text, "audio": f"{number}.wav", "calls": calls}) + "\n"
+            for number, (text, calls) in enumerate(lines)
+        )
+    )
+    scores, table = tmp_path / "out" / "scores.json", tmp_path / "out" / "table.md"
+    command = ["evaluate-transcriber", "--corpus", str(corpus), "--json", str(scores), "--report", str(table)]
+    assert cli.main(command) == 0
+    assert "speech, never again" in capsys.readouterr().out
+    assert table.read_text("utf-8").count("\n") == 5
+    for score in json.loads(scores.read_text("utf-8")).values():
+        assert (score["recordings"], score["words"], score["word_error_rate"], score["exact"]) == (2, 6, 0.0, 2)
+        assert (score["commands"], score["commands_right"], score["others_left_alone"]) == (1, 1, 1)
+        assert 0 < score["median_s"] <= score["p95_s"]
+
+
+def test_windows_are_compared_on_recordings_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"text": "Look left.", "calls": []}\n')
+    assert cli.main(["evaluate-transcriber", "--corpus", str(corpus)]) == 2
+    assert "synthesize-corpus" in capsys.readouterr().err
+    assert cli.main(["evaluate-transcriber", "--corpus", str(corpus), "--set", "backend=lfm2_audio"]) == 2
+    assert "only the backend faster_whisper" in capsys.readouterr().err
 
 
 def test_a_model_is_loaded_from_a_folder(speak: Speak) -> None:

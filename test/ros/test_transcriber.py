@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soxr
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from harness import NodeProcess, Probe
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 
 from lfm_voice_ros.backends.piper import Piper
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
@@ -33,8 +36,16 @@ def speak() -> Callable[[str], Samples]:
     return speak
 
 
-def utterance(utterance_id: str, samples: Samples, sample_rate: int = SAMPLE_RATE) -> Utterance:
-    return Utterance(utterance_id=utterance_id, sample_rate=sample_rate, samples=samples_to_field(samples))
+def utterance(
+    utterance_id: str, samples: Samples, sample_rate: int = SAMPLE_RATE, speech_end: int | None = None
+) -> Utterance:
+    """An utterance as a message; ``speech_end`` in s, later than all its sound, so that none of it is left out."""
+    return Utterance(
+        utterance_id=utterance_id,
+        sample_rate=sample_rate,
+        samples=samples_to_field(samples),
+        speech_end=Time(sec=speech_end or 0),
+    )
 
 
 def noise(seconds: float = 1.0) -> Samples:
@@ -71,6 +82,94 @@ def test_a_spoken_command_becomes_its_words(start: Start, probe: Probe, speak: C
     assert (level, message) == (0, "ok")
     assert values["model"] == "faster-whisper tiny.en (bundled)"
     assert "what time" not in (node.output + str(diagnostics)).lower()
+
+
+def draft(probe: Probe, drafts: list[Transcript], message: Utterance) -> Transcript:
+    """Publish a draft and wait for its transcript."""
+    probe.publish("utterance/draft", message)
+    return probe.wait_for(
+        lambda: next(
+            (t for t in drafts if (t.utterance_id, t.speech_end) == (message.utterance_id, message.speech_end)), None
+        ),
+        timeout=60.0,  # the model may still be loading
+        what="the transcript of a draft",
+    )
+
+
+def words(transcript: Transcript) -> str:
+    return str(transcript.text).strip(" .?!").lower()
+
+
+def test_an_utterance_takes_the_words_of_the_draft_of_its_pause(
+    start: Start, probe: Probe, speak: Callable[[str], Samples]
+) -> None:
+    transcripts = probe.subscribe("transcript", Transcript)
+    drafts = probe.subscribe("transcript/draft", Transcript)
+    start("transcriber")
+    ahead = draft(probe, drafts, utterance("u1", speak("What time is it?"), speech_end=100))
+    assert words(ahead) == "what time is it"
+    assert not transcripts
+    # Its sound is another one: its words can only be those of the draft.
+    real = ask(probe, transcripts, utterance("u1", noise(), speech_end=100))
+    assert (real.text, real.speech_end, real.confidence) == (ahead.text, ahead.speech_end, ahead.confidence)
+    assert len(transcripts) == 1
+    probe.wait_for_value("transcriber", "drafts used/thrown away", "1/0")
+
+
+def test_a_draft_of_an_earlier_pause_or_of_another_utterance_is_not_taken(
+    start: Start, probe: Probe, speak: Callable[[str], Samples]
+) -> None:
+    transcripts = probe.subscribe("transcript", Transcript)
+    drafts = probe.subscribe("transcript/draft", Transcript)
+    start("transcriber")
+    draft(probe, drafts, utterance("u1", speak("Look left."), speech_end=100))
+    assert (
+        words(ask(probe, transcripts, utterance("u1", speak("What time is it?"), speech_end=101))) == "what time is it"
+    )
+    draft(probe, drafts, utterance("u2", speak("Look left."), speech_end=102))
+    assert words(ask(probe, transcripts, utterance("u3", speak("Stop."), speech_end=102))) == "stop"
+    assert [t.utterance_id for t in transcripts] == ["u1", "u3"]
+    probe.wait_for_value("transcriber", "drafts used/thrown away", "0/1")
+
+
+def test_a_draft_that_comes_after_its_utterance_is_not_begun(
+    start: Start, probe: Probe, speak: Callable[[str], Samples]
+) -> None:
+    transcripts = probe.subscribe("transcript", Transcript)
+    drafts = probe.subscribe("transcript/draft", Transcript)
+    start("transcriber")
+    late = utterance("u1", speak("Look left."), speech_end=100)
+    ask(probe, transcripts, late)
+    probe.publish("utterance/draft", late)
+    probe.wait_for_value("transcriber", "drafts used/thrown away", "0/1")
+    assert not drafts
+    assert len(transcripts) == 1
+
+
+def test_a_draft_fails_without_a_word_and_its_utterance_tells(start: Start, probe: Probe) -> None:
+    transcripts = probe.subscribe("transcript", Transcript)
+    drafts = probe.subscribe("transcript/draft", Transcript)
+    node = start("transcriber")
+    ask(probe, transcripts, utterance("first", noise()))
+    probe.publish("utterance/draft", utterance("u1", noise(), 44_100, speech_end=100))
+    probe.wait_for_value("transcriber", "drafts used/thrown away", "0/1")
+    assert "44100" not in node.output
+    failed = ask(probe, transcripts, utterance("u1", noise(), 44_100, speech_end=100))
+    assert failed.failed
+    assert "44100 Hz was dropped" in failed.rejection
+    assert not drafts
+
+
+def test_an_inactive_node_forgets_its_drafts(start: Start, probe: Probe, speak: Callable[[str], Samples]) -> None:
+    transcripts = probe.subscribe("transcript", Transcript)
+    drafts = probe.subscribe("transcript/draft", Transcript)
+    start("transcriber")
+    draft(probe, drafts, utterance("u1", speak("Look left."), speech_end=100))
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert probe.call("transcriber/change_state", ChangeState, request).success
+    assert words(ask(probe, transcripts, utterance("u1", speak("Stop."), speech_end=100))) == "stop"
+    probe.wait_for_value("transcriber", "drafts used/thrown away", "0/1")
 
 
 def test_noise_has_an_empty_transcript_with_the_reason(start: Start, probe: Probe) -> None:

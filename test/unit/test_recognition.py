@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from lfm_voice_ros.core.recognition import Segment, judge, most_tokens
+from lfm_voice_ros.core.recognition import Recognition, Segment, doubt, judge, most_tokens, repeats, spoken
 from lfm_voice_ros.core.settings import TranscriberSettings
-from lfm_voice_ros.core.types import Transcript
+from lfm_voice_ros.core.types import SAMPLE_RATE, Transcript, Utterance
 
 
 def segment(
@@ -141,3 +142,75 @@ def test_a_positive_logprob_from_rounding_is_certainty() -> None:
 def test_the_settings_are_the_thresholds(strict: TranscriberSettings, what: Segment) -> None:
     assert judged(what).text
     assert not judged(what, settings=strict).text
+
+
+def doubted(*segments: Segment, seconds: float = 2.0) -> str:
+    return doubt(Recognition(segments, seconds, "en"), TranscriberSettings())
+
+
+def test_plain_words_are_not_recognized_again() -> None:
+    assert doubted(segment()) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (" Center the camera. Center the camera.", "a repetition"),
+        (" Look left, look left, look", "a repetition"),
+        (" No, no, no.", "a repetition"),
+        (" Nod. Commands: pan left, pan right, tilt up, tilt down.", "the prompt"),
+        (" ...", "no words"),
+    ],
+)
+def test_words_that_look_made_up_are_recognized_again(text: str, reason: str) -> None:
+    assert doubted(segment(text)) == reason
+
+
+@pytest.mark.parametrize("text", [" What time is it?", " Pan left, pan right and tilt up.", " Shake your head, stop."])
+def test_a_command_that_the_prompt_names_is_not_taken_for_it(text: str) -> None:
+    assert doubted(segment(text)) == ""
+
+
+def test_what_would_be_refused_is_recognized_again() -> None:
+    assert doubted().startswith("no words")
+    assert doubted(segment(words=0.2)).startswith("not understood")
+    assert doubted(segment(words=0.5, no_speech=0.9)).startswith("no speech")
+    assert doubted(segment(), segment(compression=9.0)).startswith("a repetition")
+    assert doubted(segment(tokens=most_tokens(0.5)), seconds=0.5).startswith("more words")
+
+
+@pytest.mark.parametrize(
+    ("text", "repeated"),
+    [
+        ("", False),
+        ("look", False),
+        ("look look", False),
+        ("look look look", True),
+        ("a b a b", True),
+        ("so a b c a b c", True),
+        ("a b c a b d", False),
+        ("look left and look right", False),
+    ],
+)
+def test_a_repetition_is_two_words_twice_or_one_three_times(text: str, repeated: bool) -> None:
+    assert repeats(text.split()) is repeated
+
+
+def uttered(silence: float, *, start: float = 1_700_000_000.0) -> Utterance:
+    """One second of speech before so many seconds of silence."""
+    sound = np.ones(round((1.0 + silence) * SAMPLE_RATE), np.float32)
+    return Utterance("u1", sound, SAMPLE_RATE, start, start, start + 1.0)
+
+
+def test_however_long_the_silence_was_the_sound_to_recognize_is_the_same() -> None:
+    assert spoken(uttered(0.224)).size == spoken(uttered(0.5)).size == round(1.2 * SAMPLE_RATE)
+
+
+def test_sound_that_ends_with_the_speech_is_taken_as_it_is() -> None:
+    assert spoken(uttered(0.0)).size == SAMPLE_RATE
+
+
+def test_the_whole_sound_counts_where_the_end_of_speech_is_unknown() -> None:
+    utterance = Utterance("u1", np.ones(SAMPLE_RATE, np.float32), SAMPLE_RATE, 1_700_000_000.0, 0.0, 0.0)
+    assert spoken(utterance).size == SAMPLE_RATE
+    assert spoken(Utterance("u1", utterance.samples, SAMPLE_RATE, 0.0, 0.0, 0.0)).size == SAMPLE_RATE

@@ -78,6 +78,43 @@ def test_what_has_not_begun_can_be_taken_back(gate: Gate) -> None:
     assert gate.done == [0]
 
 
+def test_what_is_put_behind_is_begun_when_nothing_else_waits(gate: Gate) -> None:
+    worker = Worker("test", gate.work, unexpected, 5)
+    worker.put(0)
+    assert gate.begun.wait(TIMEOUT)
+    worker.put_behind(9)
+    worker.put(1)
+    worker.put(2)
+    assert worker.waiting() == 3
+
+    gate.open.set()
+    for _ in range(4):
+        assert gate.finished.acquire(timeout=TIMEOUT)
+
+    assert gate.done == [0, 1, 2, 9]
+    assert worker.stop()
+
+
+def test_of_what_is_put_behind_only_the_newest_waits(gate: Gate) -> None:
+    worker = Worker("test", gate.work, unexpected, 1)
+    worker.put(0)
+    assert gate.begun.wait(TIMEOUT)
+
+    assert [worker.put_behind(item) for item in (7, 8, 9)] == [[], [7], [8]]
+
+    assert worker.put(1)  # it takes no room in the queue
+    assert worker.clear() == [1, 9]
+    gate.open.set()
+    assert worker.stop()
+    assert gate.done == [0]
+
+
+def test_an_idle_worker_ends_at_once(gate: Gate) -> None:
+    worker = Worker("test", gate.work, unexpected, 1)
+
+    assert worker.stop(TIMEOUT)
+
+
 def test_an_error_is_told_and_the_next_item_is_worked_on(gate: Gate) -> None:
     errors: list[Exception] = []
     worker = Worker("test", gate.work, errors.append, 5)
