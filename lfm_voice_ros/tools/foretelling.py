@@ -15,6 +15,7 @@ from lfm_voice_ros.core.pan_tilt import PanTilt, Refused
 from lfm_voice_ros.core.settings import PanTiltSettings
 from lfm_voice_ros.core.types import HeadMove, Json, ToolCall, ToolResult, ToolStatus
 from lfm_voice_ros.tools.clock import Now, Places
+from lfm_voice_ros.tools.clock import now as system_time
 from lfm_voice_ros.tools.executor import ToolExecutor
 from lfm_voice_ros.tools.registry import Registry, Tool
 from lfm_voice_ros.tools.skill import argument_words
@@ -57,6 +58,18 @@ class Foreteller:
                     yield replace(result, status=ToolStatus.SUCCEEDED, speech=speech, error="")
             else:
                 yield result
+
+
+def usual_sentences(registry: Registry) -> list[str]:
+    """What the tools say when they are called as they mostly are, without arguments, and all goes well.
+
+    Without what the clock tells, which is another sentence each time.
+    """
+    tools = [tool for tool in registry if "clock" not in tool.binding]
+    foreteller = Foreteller(Registry(tools), Places({}), system_time)
+    foreteller.look(0.0, 0.0)
+    results = [result for tool in tools for result in foreteller.foretell((ToolCall(tool.name),))]
+    return [result.speech for result in results if result.status is ToolStatus.SUCCEEDED and result.speech]
 
 
 class _Imagined:
