@@ -480,6 +480,18 @@ class MarkersSettings:
 
 
 @dataclass(frozen=True)
+class TracingSettings:
+    """Where each turn's latencies go as an OpenTelemetry trace."""
+
+    exporter: str = setting(
+        "otlp",
+        "otlp (over HTTP, to where the standard variable OTEL_EXPORTER_OTLP_ENDPOINT says, or to this machine's port "
+        "4318), console, or file:PATH (a line of JSON for each span)",
+    )
+    queue: int = setting(100, "turns that may wait while they can't be sent", minimum=1, maximum=10_000)
+
+
+@dataclass(frozen=True)
 class LinkGuardSettings:
     """The robot's side of two machines: what it does without its brain."""
 
