@@ -27,6 +27,9 @@ ROBOT = ("audio_capture", "pan_tilt", "audio_player", "voice")
 BRAIN = ("transcriber", "tool_detector", "tool_server", "dialogue")
 LINK = {"robot": ("link_guard", "robot_codec"), "brain": ("link_beacon", "brain_codec")}
 
+#: It is a process of its own also with composed:=true, since it needs an optional library.
+TRACING = "tracing"
+
 #: With audio_wire:=opus the robot's raw sound keeps to its own machine: robot_codec and brain_codec carry it across.
 ROBOT_OPUS = {"utterance": "robot/utterance", "audio/output": "robot/audio/output"}
 
@@ -163,6 +166,13 @@ def generate_launch_description() -> LaunchDescription:
                 "file (see docs/recording.md); tell the people. false: keep nothing, whatever the parameter file says.",
             ),
             DeclareLaunchArgument(
+                "tracing",
+                default_value="false",
+                choices=["true", "false"],
+                description="true: start tracing, which gives each turn's latencies to OpenTelemetry as the parameter "
+                "file says (scripts/setup --extra opentelemetry; see docs/turn-taking.md).",
+            ),
+            DeclareLaunchArgument(
                 "part",
                 default_value="all",
                 choices=["all", "robot", "brain"],
@@ -260,12 +270,15 @@ def _nodes(context: LaunchContext) -> list:
         *(["pan_tilt_sim"] if value("head") == "sim" and part != "brain" else []),
         *(["recorder"] if record and part != "robot" else []),
         *(["bridge"] if (without or value("bridge") == "true") and part != "robot" else []),
+        *([TRACING] if value("tracing") == "true" and part != "robot" else []),
     ]
     for argument, usual in (("autostart", "true"), ("use_sim_time", "false")):
         if value(argument) != usual:
             chosen.update({(node, argument): usual == "false" for node in {*names, "recorder", "bridge"}})
+    nodes = []
     if value("composed") == "true":
-        nodes = [
+        names = [name for name in names if name == TRACING]
+        nodes.append(
             Node(
                 package="lfm_voice_ros",
                 executable="assistant",
@@ -280,22 +293,21 @@ def _nodes(context: LaunchContext) -> list:
                     for argument in ("--params-file", file)
                 ],
             )
-        ]
-    else:
-        nodes = [
-            Node(
-                package="lfm_voice_ros",
-                executable=name,
-                name=name,
-                output="screen",
-                parameters=[
-                    *params_files,
-                    {parameter: setting for (node, parameter), setting in chosen.items() if node == name},
-                ],
-                remappings=list(ROBOT_OPUS.items()) if opus and part == "robot" else [],
-            )
-            for name in names
-        ]
+        )
+    nodes += [
+        Node(
+            package="lfm_voice_ros",
+            executable=name,
+            name=name,
+            output="screen",
+            parameters=[
+                *params_files,
+                {parameter: setting for (node, parameter), setting in chosen.items() if node == name},
+            ],
+            remappings=list(ROBOT_OPUS.items()) if opus and part == "robot" else [],
+        )
+        for name in names
+    ]
     # A node that ends, ends because its configuration is wrong: an assistant without it would only be silent.
     endings = [
         RegisterEventHandler(

@@ -18,6 +18,7 @@ from lfm_voice_ros.detectors import pattern_file
 from lfm_voice_ros.detectors.keywords import KeywordDetector
 from lfm_voice_ros.detectors.pattern_file import PatternFile
 from lfm_voice_ros.detectors.phrases import own_patterns
+from lfm_voice_ros.dialogue.sentence_cache import CachingSynthesizer, SentenceCache
 
 #: The name of the model that comes with the package.
 BUNDLED = "bundled"
@@ -141,8 +142,16 @@ def _checking_voice() -> Synthesizer | None:
         return None
 
 
-def load_lite(settings: DialogueSettings, tools: Sequence[ToolSpec], tell: Tell) -> DialogueEngine:
+def load_lite(
+    settings: DialogueSettings,
+    tools: Sequence[ToolSpec],
+    tell: Tell,
+    cache: SentenceCache,
+    phrases: Sequence[str] = (),
+) -> DialogueEngine:
     """Make the lite engine with its voice and its models; takes about a second.
+
+    Its sentences are kept in ``cache``; the sound of ``phrases`` is made ahead when there is time.
 
     What is missing is told, as "voice", "engine" or "tool model", and done without. Raises ConfigurationError.
     """
@@ -150,13 +159,13 @@ def load_lite(settings: DialogueSettings, tools: Sequence[ToolSpec], tell: Tell)
     from lfm_voice_ros.dialogue.small_talk import SmallTalk
     from lfm_voice_ros.dialogue.spoken import SpokenEngine
 
-    synthesizer: Synthesizer | None = None
+    synthesizer: CachingSynthesizer | None = None
     try:
-        synthesizer = load_synthesizer(settings.synthesizer, settings.voice, dialogue=settings)
-        # The first sentence of a fresh model takes several times as long as the next.
-        list(synthesizer.synthesize("Ready."))
+        voice = load_synthesizer(settings.synthesizer, settings.voice, dialogue=settings)
+        # The first sentence of a fresh model takes longer than the next.
+        list(voice.synthesize("Ready."))
+        synthesizer = CachingSynthesizer(voice, cache, settings.voice)
     except ResourceError as exc:
-        synthesizer = None
         tell("voice", f"replies are not spoken: {exc}", Level.ERROR)
 
     def small_talk_only(reason: str) -> None:
@@ -179,4 +188,4 @@ def load_lite(settings: DialogueSettings, tools: Sequence[ToolSpec], tell: Tell)
         tell("tool model", f"results are told in the tools' own words: {exc}", Level.WARN)
     small_talk = SmallTalk.from_file(config_file("small_talk.yaml"))
     engine = LiteEngine(small_talk, language_model, small_talk_only, tool_model)
-    return SpokenEngine(engine, synthesizer, lambda reason: tell("voice", reason, Level.ERROR))
+    return SpokenEngine(engine, synthesizer, lambda reason: tell("voice", reason, Level.ERROR), phrases)

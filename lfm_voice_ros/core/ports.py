@@ -105,6 +105,15 @@ class TextEngine(Protocol):
 
     name: str
 
+    def phrases(self) -> list[str]:
+        """What it says again and again, word for word."""
+
+    def prepare(self, transcript: Transcript, results: tuple[ToolResult, ...]) -> Reply:
+        """Give what :meth:`reply` would say now, without having said it. Raises ResourceError.
+
+        ``results`` may be foretold, and some at the end may be missing.
+        """
+
     def reply(self, transcript: Transcript, results: tuple[ToolResult, ...]) -> Reply:
         """Take what was said and what was done; give what to say. Raises ResourceError."""
 
@@ -129,7 +138,8 @@ class DialogueEngine(Protocol):
     """Answers turns in speech.
 
     A turn is heard by :meth:`listen` as soon as the person has ended, and then either answered or forgotten; after an
-    answer :meth:`heard` says how much of it reached the person.
+    answer :meth:`heard` says how much of it reached the person. It may be heard and prepared while it isn't certain
+    that the person has ended: then it is forgotten if the person goes on, and heard again.
     """
 
     name: str
@@ -144,6 +154,13 @@ class DialogueEngine(Protocol):
         ResourceError when its model fails, AudioError when it can't hear this sound: the turn may be answered even so.
         """
 
+    def prepare(self, question: Question) -> Iterator[str]:
+        """Make ahead what an answer to this question needs, without saying anything.
+
+        Gives each sentence of the reply as soon as its sound is there, the first one first; whoever has more urgent
+        things to do takes no further one. Raises ResourceError.
+        """
+
     def answer(self, question: Question, out: SpeechOut) -> None:
         """Speak the reply; returns when all of it was said, or soon after it was canceled. Raises ResourceError."""
 
@@ -153,8 +170,8 @@ class DialogueEngine(Protocol):
     def forget(self, utterance_id: str) -> None:
         """The turn will not be answered: there were no words in it."""
 
-    def rest(self, waiting: Callable[[], bool]) -> None:
-        """Do what can be done later, as long as nobody is ``waiting``."""
+    def rest(self, waiting: Callable[[], bool]) -> bool:
+        """Do some of what can be done later, as long as nobody is ``waiting``; give whether there is more of it."""
 
     def close(self) -> None:
         """End its threads within half a second. Safe to call twice; may be called while another method runs."""

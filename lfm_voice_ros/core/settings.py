@@ -409,7 +409,20 @@ class DialogueSettings:
     audio_temperature: float = setting(1.0, "LFM2-Audio: how freely sound is chosen", minimum=0.0, maximum=5.0)
     audio_top_k: int = setting(4, "LFM2-Audio: among how many codes; 0 is all", minimum=0, maximum=2048)
     seed: int = setting(-1, "LFM2-Audio: makes replies repeatable; -1 is chance", minimum=-1, maximum=2**31 - 1)
-    tools_file: str = setting("", "LFM2-Audio: the tools it is told of; empty is the package's config/tools.yaml")
+    tools_file: str = setting(
+        "",
+        "the tools, of which LFM2-Audio is told and whose sentences are prepared; empty is the package's "
+        "config/tools.yaml",
+    )
+    prepare: bool = setting(
+        True, "make a reply ready while a silence may still turn out to be a pause; it isn't spoken before", live=True
+    )
+    cached_speech: float = setting(
+        32.0,
+        "MB of memory for sentences as sound, which are spoken again at once; 0 for none, and nothing is prepared then",
+        minimum=0.0,
+        maximum=4096.0,
+    )
     decision_timeout: float = setting(
         8.0, "s to wait for the tool decision before saying that it failed", minimum=0.1, maximum=600.0, live=True
     )
@@ -427,6 +440,12 @@ class VoiceSettings:
     voice: str = setting("bundled", "a Piper voice (.onnx), or bundled: the voice that is installed", live=True)
     answer_timeout: float = setting(
         10.0, "s to wait for an answer where a goal names no time-out", minimum=0.5, maximum=600.0, live=True
+    )
+    cached_speech: float = setting(
+        16.0,
+        "MB of memory for sentences as sound, which are spoken again at once; 0 for none",
+        minimum=0.0,
+        maximum=4096.0,
     )
     polite: float = setting(
         10.0, "s to wait at most until nobody speaks, before something is said", minimum=0.0, maximum=60.0, live=True
@@ -502,6 +521,18 @@ class MarkersSettings:
     text_size: float = setting(0.025, "m, height of a capital letter", minimum=0.001, maximum=1.0)
     text_width: int = setting(40, "letters in a line", minimum=10, maximum=200)
     lifetime: float = setting(8.0, "s for which words are shown", minimum=0.1, maximum=3600.0)
+
+
+@dataclass(frozen=True)
+class TracingSettings:
+    """Where each turn's latencies go as an OpenTelemetry trace."""
+
+    exporter: str = setting(
+        "otlp",
+        "otlp (over HTTP, to where the standard variable OTEL_EXPORTER_OTLP_ENDPOINT says, or to this machine's port "
+        "4318), console, or file:PATH (a line of JSON for each span)",
+    )
+    queue: int = setting(100, "turns that may wait while they can't be sent", minimum=1, maximum=10_000)
 
 
 @dataclass(frozen=True)

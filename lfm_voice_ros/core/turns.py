@@ -11,6 +11,11 @@ from lfm_voice_ros.core.types import ToolResult, Transcript
 
 #: How many ended turns are remembered, so that their late messages don't open them again.
 _REMEMBERED = 256
+_NOT_UNDERSTOOD = "I am sorry, I can't understand speech right now."
+_NOT_DECIDED = "I am sorry, I could not decide what to do."
+_NO_RESULT = "I am sorry, I don't know whether that worked. My tools did not answer."
+#: What a turn's problem can be.
+PROBLEMS = (_NOT_UNDERSTOOD, _NOT_DECIDED, _NO_RESULT)
 
 
 @dataclass
@@ -64,7 +69,7 @@ class TurnBook:
             turn.transcript = transcript
             turn.times["transcript"] = now
             if transcript.failed:
-                turn.problem = "I am sorry, I can't understand speech right now."
+                turn.problem = _NOT_UNDERSTOOD
 
     def decision(self, utterance_id: str, calls: int, now: float) -> None:
         """So many tools will be called."""
@@ -133,12 +138,8 @@ class TurnBook:
         if turn.transcript is None or turn.calls is None:
             since = turn.times.get("transcript", turn.opened)
             if abs(now - since) > self.decision_timeout:  # also when the clock was set back
-                turn.problem = (
-                    "I am sorry, I can't understand speech right now."
-                    if turn.transcript is None
-                    else "I am sorry, I could not decide what to do."
-                )
+                turn.problem = _NOT_UNDERSTOOD if turn.transcript is None else _NOT_DECIDED
         elif len(turn.results) < turn.calls:
             since = max(turn.times["decision"], turn.times.get("tools", 0.0))
             if abs(now - since) > self.result_timeout:
-                turn.problem = "I am sorry, I don't know whether that worked. My tools did not answer."
+                turn.problem = _NO_RESULT

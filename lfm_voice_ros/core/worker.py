@@ -10,6 +10,34 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
+class Newest(Generic[Item]):
+    """Work of which only the newest counts, for a worker that others use too: one item waits at most."""
+
+    def __init__(self, put: Callable[[Callable[[], None]], bool], work: Callable[[Item], None]) -> None:
+        """``put`` hands a job to the worker, which then does ``work`` with the newest item."""
+        self._put = put
+        self._work = work
+        self._lock = threading.Lock()
+        self._waiting: list[Item] = []
+
+    def offer(self, item: Item) -> None:
+        """Have it worked on in the place of one that has not begun; from any thread."""
+        with self._lock:
+            queued = bool(self._waiting)
+            self._waiting = [item]
+        if not queued and not self._put(self._begin):
+            self._take()
+
+    def _begin(self) -> None:
+        for item in self._take():
+            self._work(item)
+
+    def _take(self) -> list[Item]:
+        with self._lock:
+            items, self._waiting = self._waiting, []
+        return items
+
+
 class Worker(Generic[Item]):
     """Calls ``work(item)`` for each item handed to :meth:`put`, in order, in a thread of its own.
 

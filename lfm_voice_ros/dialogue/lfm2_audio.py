@@ -183,6 +183,10 @@ class Lfm2AudioEngine:
         self._read(utterance.utterance_id, "")
         return self._own_calls(utterance.utterance_id, self._style) if self._style else None
 
+    def prepare(self, question: Question) -> Iterator[str]:
+        """What can be made ahead, :meth:`listen` has made."""
+        return iter(())
+
     def answer(self, question: Question, out: SpeechOut) -> None:
         """See the port."""
         if self._pending != question.utterance_id:
@@ -219,10 +223,9 @@ class Lfm2AudioEngine:
             self._pending = None
             self._begun = None
 
-    def rest(self, waiting: Callable[[], bool]) -> None:
+    def rest(self, waiting: Callable[[], bool]) -> bool:
         """Leave old turns out of the window, in pieces."""
-        if self._pending is None:
-            self._conversation.settle(waiting)
+        return self._pending is None and not self._conversation.settle(waiting)
 
     def close(self) -> None:
         """See the port."""

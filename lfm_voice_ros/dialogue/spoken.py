@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
 from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.grounding import compose, sentences
 from lfm_voice_ros.core.ports import SpeechOut, Synthesizer, TextEngine
 from lfm_voice_ros.core.types import Question, Reply, Samples, ToolCall, Utterance
+from lfm_voice_ros.dialogue.sentence_cache import CachingSynthesizer
 
 _CHUNK = 0.25  # s of sound in a piece
+_LONG = 60  # characters, some four seconds; what is shorter is made soon enough
+_SHORTEST = 18  # characters of a clause
+#: Where a speaker stops for a moment anyway; the mark stays with the clause before it, whose voice it keeps up.
+_COMMA = re.compile(r"(?<=[,;:])\s+")
 
 
 class SpokenEngine:
@@ -18,19 +25,35 @@ class SpokenEngine:
     hears = False
 
     def __init__(
-        self, engine: TextEngine, synthesizer: Synthesizer | None, voice_failed: Callable[[str], None]
+        self,
+        engine: TextEngine,
+        synthesizer: CachingSynthesizer | None,
+        voice_failed: Callable[[str], None],
+        phrases: Sequence[str] = (),
     ) -> None:
-        """Without a ``synthesizer`` replies are text only. ``voice_failed`` is told why a reply was not spoken."""
+        """Without a ``synthesizer`` replies are text only. ``voice_failed`` is told why a reply was not spoken.
+
+        The sound of ``phrases``, and of the engine's own, is made ahead when there is time.
+        """
         self.name = engine.name
         self.description = f"{engine.name}, spoken by {synthesizer.name}" if synthesizer else f"{engine.name}, as text"
         self.sample_rate = synthesizer.sample_rate if synthesizer else 0
         self._engine = engine
         self._synthesizer = synthesizer
         self._voice_failed = voice_failed
+        self._ahead = deque(part for text in [*phrases, *engine.phrases()] for part in parts(text))
 
     def listen(self, utterance: Utterance) -> tuple[ToolCall, ...] | None:
         """The text is enough."""
         return None
+
+    def prepare(self, question: Question) -> Iterator[str]:
+        """See the port."""
+        if self._synthesizer is None:
+            return
+        for part in parts(self._engine.prepare(question.transcript, question.results).text):
+            if self._synthesizer.keep(part):
+                yield part
 
     def answer(self, question: Question, out: SpeechOut) -> None:
         """See the port."""
@@ -58,8 +81,15 @@ class SpokenEngine:
     def forget(self, utterance_id: str) -> None:
         """Nothing was remembered."""
 
-    def rest(self, waiting: Callable[[], bool]) -> None:
-        """There is nothing to tidy up."""
+    def rest(self, waiting: Callable[[], bool]) -> bool:
+        """Make one of the phrases; the next one when it is called again."""
+        if self._synthesizer is not None and self._ahead and not waiting():
+            try:
+                self._synthesizer.keep(self._ahead.popleft())
+            except ResourceError as exc:
+                self._ahead.clear()
+                self._voice_failed(str(exc))
+        return self._synthesizer is not None and bool(self._ahead)
 
     def close(self) -> None:
         """There are no threads."""
@@ -68,15 +98,33 @@ class SpokenEngine:
 def pieces(synthesizer: Synthesizer, text: str) -> Iterator[tuple[str, Samples]]:
     """Give a text's sound in pieces of a quarter of a second at most, each with the words that begin in it.
 
-    Sentence by sentence, as each is made. Raises ResourceError when the synthesizer fails.
+    Part by part, as each is made. Raises ResourceError when the synthesizer fails.
     """
     size = round(_CHUNK * synthesizer.sample_rate)
-    for sentence in sentences(text):
-        words = sentence
-        for sound in synthesizer.synthesize(sentence):
+    for part in parts(text):
+        words = part
+        for sound in synthesizer.synthesize(part):
             for start in range(0, sound.size, size):
                 yield words, sound[start : start + size]
                 words = ""
+
+
+def parts(text: str) -> list[str]:
+    """What is made and spoken at once: sentences, of which a long first one is begun with a clause of its own.
+
+    A synthesizer gives a sentence when all of it is made: the first sound of a long one would come late.
+    """
+    whole = sentences(text)
+    return [*_clauses(whole[0]), *whole[1:]] if whole else []
+
+
+def _clauses(sentence: str) -> list[str]:
+    if len(sentence) > _LONG:
+        for comma in _COMMA.finditer(sentence):
+            begin, rest = sentence[: comma.start()], sentence[comma.end() :]
+            if len(begin) >= _SHORTEST and len(rest) >= _SHORTEST:
+                return [begin, rest]
+    return [sentence]
 
 
 class SilentEngine:
@@ -95,6 +143,10 @@ class SilentEngine:
         """Nothing is heard."""
         return None
 
+    def prepare(self, question: Question) -> Iterator[str]:
+        """Nothing is spoken."""
+        return iter(())
+
     def answer(self, question: Question, out: SpeechOut) -> None:
         """What the tools did is still told."""
         told = compose(question.results)
@@ -106,8 +158,9 @@ class SilentEngine:
     def forget(self, utterance_id: str) -> None:
         """Nothing is remembered."""
 
-    def rest(self, waiting: Callable[[], bool]) -> None:
+    def rest(self, waiting: Callable[[], bool]) -> bool:
         """Nothing is left over."""
+        return False
 
     def close(self) -> None:
         """There are no threads."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -13,16 +15,20 @@ from rclpy.task import Future
 
 from lfm_voice_ros.assembly import load_lfm2_audio, load_lite
 from lfm_voice_ros.core.asking import Asked
-from lfm_voice_ros.core.errors import AudioError, VoiceError
+from lfm_voice_ros.core.drafts import Draft, DraftBook
+from lfm_voice_ros.core.errors import AudioError, ResourceError, VoiceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.latencies import Latencies
 from lfm_voice_ros.core.ports import DialogueEngine
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import DialogueSettings
-from lfm_voice_ros.core.turns import Turn, TurnBook
+from lfm_voice_ros.core.turns import PROBLEMS, Turn, TurnBook
 from lfm_voice_ros.core.types import Question, Reply, Samples, ToolSpec, Transcript
 from lfm_voice_ros.core.types import ToolDecision as Decision
-from lfm_voice_ros.dialogue.spoken import SilentEngine, SpokenEngine
+from lfm_voice_ros.core.worker import Newest
+from lfm_voice_ros.dialogue.early_listening import EarlyListening
+from lfm_voice_ros.dialogue.sentence_cache import SentenceCache
+from lfm_voice_ros.dialogue.spoken import SilentEngine, SpokenEngine, parts
 from lfm_voice_ros.msg import (
     Asking,
     Interrupt,
@@ -32,12 +38,14 @@ from lfm_voice_ros.msg import (
     ToolResult,
     TurnMetrics,
     Utterance,
+    VoiceActivity,
 )
 from lfm_voice_ros.msg import Reply as ReplyMsg
 from lfm_voice_ros.msg import Transcript as TranscriptMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds, to_stamp
 from lfm_voice_ros.nodes.conversions import (
+    call_from_msg,
     decision_to_msg,
     result_from_msg,
     samples_to_field,
@@ -46,21 +54,30 @@ from lfm_voice_ros.nodes.conversions import (
 )
 from lfm_voice_ros.nodes.runtime import run
 from lfm_voice_ros.srv import ReloadAdapter
+from lfm_voice_ros.tools.foretelling import usual_sentences
 from lfm_voice_ros.tools.registry import Registry
 
 _CHECK_PERIOD = 0.2  # s between looks for turns that waited too long
 _PLAYER_GRACE = 3.0  # s after which a reply that no player reports on counts as over
-_MOMENTS = ("endpoint", "transcript", "decision", "tools", "reply", "first_audio", "playback", "end")
+_REST_PERIOD = 0.5  # s between two things that are done ahead while nobody speaks
+_MOMENTS = (
+    *("endpoint", "draft", "transcript", "decision", "tools", "prepared"),
+    *("reply", "first_audio", "playback", "end"),
+)
 _JOBS = 3  # for the worker in a turn: to listen, to answer, to remember
+_MORE_JOBS = 3  # beside the turns: to listen to a draft, to prepare its answer, to rest
+_DRAFTS = 4  # utterances whose prepared sentence is remembered
 _LOADING = "I am sorry, I am still loading my speech model."
 _NO_ANSWER = "I am sorry, I can't answer right now."
+_TOO_MUCH = "I am sorry, that was too much at once."
 
 
 class Dialogue(VoiceNode[DialogueSettings]):
     """Takes what belongs to a turn; gives ``reply``, ``audio/output`` and, when it is over, ``turn_metrics``.
 
-    The book of turns belongs to the callbacks' thread; the worker ``answer`` owns the engine, and writes nothing into a
-    turn but ``reply``, ``times``, ``interrupted`` and ``spoken_until``.
+    Of drafts it only makes ready what it would say. The books of turns and of drafts belong to the callbacks' thread;
+    the worker ``answer`` owns the engine, and writes nothing into a turn but ``reply``, ``times``, ``interrupted`` and
+    ``spoken_until``.
     """
 
     rereads = True
@@ -68,14 +85,24 @@ class Dialogue(VoiceNode[DialogueSettings]):
     def __init__(self) -> None:
         super().__init__("dialogue", DialogueSettings)
         self._book = self._new_book()
+        self._drafts = DraftBook()
         self._latencies = Latencies()
         self._tools: list[ToolSpec] = []
+        self._phrases: list[str] = []  # that are often said
+        self._cache = SentenceCache(0)
+        self._early = EarlyListening()
+        self._prepared: OrderedDict[str, tuple[str, float]] = OrderedDict()  # what an utterance's answer begins with
+        self._person_speaks = False
+        self._unrested = False  # whether there is something that can be done later
         self._engine: DialogueEngine = SilentEngine(_LOADING)
         self._voice = ""  # that is in use, or about to be
         self._loaded: DialogueEngine | None = None  # takes the engine's place before the next job
         self._canceled = threading.Event()
         self._answering = ""  # the utterance that the worker answers
-        self._jobs = self.add_worker("answer", self._work, _JOBS * self.settings.queue)
+        self._answered = ""  # the utterance that it answers or has answered last
+        self._jobs = self.add_worker("answer", self._work, _JOBS * self.settings.queue + _MORE_JOBS)
+        self._heard_draft = Newest[Utterance](self._jobs.put, self._listen_early)
+        self._asked_draft = Newest[Question](self._jobs.put, self._prepare)
         self._loader = self.add_worker("loader", _call, 2)
         self._adapter = ""  # in use, or about to be
         self._replies = self.create_publisher(ReplyMsg, "reply", qos.EVENT)
@@ -87,6 +114,11 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self.listen(TranscriptMsg, "transcript", self._on_transcript, qos.EVENT)
         self.listen(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
         self.listen(ToolResult, "tool_result", self._on_result, qos.EVENT)
+        self.listen(Utterance, "utterance/draft", self._on_utterance_draft, qos.EVENT)
+        self.listen(TranscriptMsg, "transcript/draft", self._on_transcript_draft, qos.EVENT)
+        self.listen(ToolDecision, "tool_decision/draft", self._on_decision_draft, qos.EVENT)
+        self.listen(ToolResult, "tool_result/draft", self._on_result_draft, qos.EVENT)
+        self.listen(VoiceActivity, "voice_activity", self._on_activity, qos.STATE)
         self._asked = Asked()
         # A state, which must not be missed while the node isn't active.
         self.create_subscription(
@@ -96,10 +128,13 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self.listen(Playback, "playback", self._on_playback, qos.EVENT)
         self.create_service(ReloadAdapter, "reload_adapter", self._on_reload, callback_group=ReentrantCallbackGroup())
         self.every(_CHECK_PERIOD, self._advance)
+        self.every(_REST_PERIOD, self._rest_now)
 
     def configure(self) -> None:
         """Load the engine: the lite one in the worker, so that turns wait for it; a large one beside it."""
-        self._tools = Registry.from_file(config_file("tools.yaml", self.settings.tools_file)).specs()
+        registry = Registry.from_file(config_file("tools.yaml", self.settings.tools_file))
+        self._tools = registry.specs()
+        self._phrases = [*usual_sentences(registry), *PROBLEMS, _NO_ANSWER]
         self._adapter, self._voice = self.settings.adapter, self.settings.voice
         self._book = self._new_book()
         what = "the voice" if self.settings.engine == "lite" else "LFM2-Audio"
@@ -116,6 +151,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
             turn.interrupted = True  # what waits is not spoken
             self._interrupts.publish(Interrupt(header=self.header(), utterance_id=turn.utterance_id, reason="inactive"))
         self._book = self._new_book()
+        self._drafts = DraftBook()
 
     def cleanup(self) -> None:
         """Free the engine's models."""
@@ -160,6 +196,44 @@ class Dialogue(VoiceNode[DialogueSettings]):
             return
         self._book.result(msg.utterance_id, result, self.now())
         self._advance()
+
+    def _on_utterance_draft(self, msg: Utterance) -> None:
+        if self.settings.prepare and self._engine.hears:
+            self._heard_draft.offer(msg)
+
+    def _on_transcript_draft(self, msg: TranscriptMsg) -> None:
+        end = to_seconds(msg.speech_end)
+        self._get_ready(self._drafts.transcript(msg.utterance_id, end, transcript_from_msg(msg), self.now()))
+
+    def _on_decision_draft(self, msg: ToolDecision) -> None:
+        try:
+            calls = tuple(call_from_msg(call) for call in msg.calls)
+        except ValueError:  # the decision itself will tell
+            return
+        self._get_ready(self._drafts.decision(msg.utterance_id, to_seconds(msg.speech_end), calls))
+
+    def _on_result_draft(self, msg: ToolResult) -> None:
+        try:
+            result = result_from_msg(msg)
+        except ValueError:  # the result itself will tell
+            return
+        self._get_ready(self._drafts.result(msg.utterance_id, result))
+
+    def _get_ready(self, draft: Draft | None) -> None:
+        """Have made what would be said to a draft, as far as it is known."""
+        question = draft.question() if draft and self.settings.prepare else None
+        if question is None or draft is None:
+            return
+        if question.results or not self._asked.covers(draft.speech_end):
+            self._asked_draft.offer(question)
+
+    def _on_activity(self, msg: VoiceActivity) -> None:
+        self._person_speaks = msg.speaking
+
+    def _rest_now(self) -> None:
+        """Have something made ahead, when nobody speaks and nothing is to be answered."""
+        if self._unrested and not (self._person_speaks or self._book.all() or self._pressing()):
+            self._jobs.put(self._rest)
 
     def _on_interrupt(self, msg: Interrupt) -> None:
         if msg.utterance_id in ("", self._answering):
@@ -207,9 +281,8 @@ class Dialogue(VoiceNode[DialogueSettings]):
                 self.well("queue")
             else:
                 self.trouble("queue", "turns come faster than they are answered; some were not answered")
-                too_much = "I am sorry, that was too much at once."
                 self._replies.publish(
-                    ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, text=too_much, source="error")
+                    ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, text=_TOO_MUCH, source="error")
                 )
                 self._close(turn, "", 0.0)
 
@@ -227,6 +300,9 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._publish_metrics(turn)
 
     def _publish_metrics(self, turn: Turn) -> None:
+        if draft := self._drafts.find(turn.utterance_id, turn.speech_end):
+            turn.times["draft"] = draft.worded
+        self._drafts.close(turn.utterance_id)
         self._metrics.publish(
             TurnMetrics(
                 header=self.header(),
@@ -254,12 +330,48 @@ class Dialogue(VoiceNode[DialogueSettings]):
             old.close()
             self.health.value("engine", self._engine.description)
         job()
+        self.health.value("cached speech", self._cache)
+
+    def _pressing(self) -> bool:
+        """Whether something waits that is more urgent than what can be done ahead."""
+        return self._jobs.waiting() > 0
+
+    def _listen_early(self, msg: Utterance) -> None:
+        if not self._engine.hears:
+            return
+        with suppress(AudioError, ResourceError):  # the utterance itself will tell
+            self._early.draft(self._engine, utterance_from_msg(msg))
+
+    def _prepare(self, question: Question) -> None:
+        if not self.active or question.utterance_id == self._answered:
+            return
+        if self._pressing():
+            self._asked_draft.offer(question)  # behind what waits
+            return
+        begun = ""
+        with suppress(ResourceError):  # the answer itself will tell
+            for sentence in self._engine.prepare(question):
+                if not begun:
+                    begun = sentence
+                    self._note_prepared(question.utterance_id, sentence)
+                if self._pressing():
+                    self._asked_draft.offer(question)
+                    return
+
+    def _note_prepared(self, utterance_id: str, sentence: str) -> None:
+        before, at = self._prepared.pop(utterance_id, ("", 0.0))
+        self._prepared[utterance_id] = sentence, at if before == sentence else self.now()
+        while len(self._prepared) > _DRAFTS:
+            self._prepared.popitem(last=False)
+
+    def _rest(self) -> None:
+        self._unrested = self._engine.rest(self._pressing)
 
     def _listen(self, msg: Utterance) -> None:
         if not self._engine.hears:
             return
         try:
-            calls = self._engine.listen(utterance_from_msg(msg))
+            calls = self._early.utterance(self._engine, utterance_from_msg(msg))
         except AudioError as exc:
             self.get_logger().warning(f"an utterance is answered by its words alone: {exc}")
             return
@@ -272,13 +384,13 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     def _remember(self, question: Question, seconds: float | None, words: str) -> None:
         self._engine.heard(question, seconds, words)
-        self._engine.rest(lambda: self._jobs.waiting() > 0)
+        self._rest()
 
     def _answer(self, turn: Turn) -> None:
         if not self.active:
             return
         self._canceled.clear()
-        self._answering = turn.utterance_id
+        self._answering = self._answered = turn.utterance_id
         voice = _Voice(self, turn, self._engine.sample_rate)
         try:
             self._try_to_answer(_question(turn), voice)
@@ -309,6 +421,9 @@ class Dialogue(VoiceNode[DialogueSettings]):
     def publish_reply(self, turn: Turn, reply: Reply) -> None:
         """The text of a reply is known."""
         turn.reply = reply.text
+        sentence, prepared = self._prepared.pop(turn.utterance_id, ("", math.nan))
+        if parts(reply.text)[:1] == [sentence]:
+            turn.times["prepared"] = prepared
         turn.times["reply"] = self.now()
         self._replies.publish(
             ReplyMsg(header=self.header(), utterance_id=turn.utterance_id, text=reply.text, source=reply.source)
@@ -331,11 +446,15 @@ class Dialogue(VoiceNode[DialogueSettings]):
     def _unload(self) -> None:
         self._engine.close()
         self._engine = SilentEngine(_LOADING)
+        self._cache = SentenceCache(0)
 
     def _load_lite(self) -> None:
         self.well("voice")
         self._engine.close()
-        self._engine = load_lite(self.settings, self._tools, self._tell)
+        # Another voice says the same sentences with another sound.
+        self._cache = SentenceCache(round(self.settings.cached_speech * 1e6))
+        self._engine = load_lite(self.settings, self._tools, self._tell, self._cache, self._phrases)
+        self._unrested = self._cache.limit > 0
         self.health.value("engine", self._engine.description)
         if self.settings.engine == "lite":
             self.well("loading")

@@ -23,12 +23,14 @@ from lfm_voice_ros.msg import ToolResult as ToolResultMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
 from lfm_voice_ros.nodes.conversions import call_from_msg, result_to_msg
+from lfm_voice_ros.nodes.head_knowledge import HeadKnowledge
 from lfm_voice_ros.nodes.reports import Reports
 from lfm_voice_ros.nodes.robot_skills import RobotSkills
 from lfm_voice_ros.nodes.runtime import run
 from lfm_voice_ros.srv import CallTool, MoveHead
 from lfm_voice_ros.tools.clock import Places, now
 from lfm_voice_ros.tools.executor import ToolExecutor
+from lfm_voice_ros.tools.foretelling import Foreteller
 from lfm_voice_ros.tools.registry import Registry
 from lfm_voice_ros.tools.skill import SkillBook
 from lfm_voice_ros.tools.tasks import Task
@@ -55,7 +57,10 @@ class _Job:
 
 
 class ToolServer(VoiceNode[ToolServerSettings]):
-    """Takes ``tool_decision`` and the service ``call_tool``; gives ``tool_result``."""
+    """Takes ``tool_decision`` and the service ``call_tool``; gives ``tool_result``.
+
+    For ``tool_decision/draft`` it only says what would come of it, as ``tool_result/draft``.
+    """
 
     def __init__(self) -> None:
         super().__init__("tool_server", ToolServerSettings)
@@ -67,11 +72,16 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self._executor = ToolExecutor(registry, self._head, places, now, self._skills)
         for tool, reason in self._skills.missing.items():
             self.trouble(f"tool {tool}", f"the tool {tool} doesn't work: {reason}", Level.WARN)
+        # It has neither the head nor the skills: a draft can't act.
+        self._foreteller = Foreteller(registry, places, now, self._skills.missing)
+        HeadKnowledge(self, self._foreteller)
         self._jobs = self.add_worker("tools", self._work, self.settings.queue)
         self._running: _Job | None = None
         self._counts: Counter[ToolStatus] = Counter()
         self._decided: deque[str] = deque(maxlen=_REMEMBERED)
         self._results = self.create_publisher(ToolResultMsg, "tool_result", qos.EVENT)
+        self._foretold = self.create_publisher(ToolResultMsg, "tool_result/draft", qos.EVENT)
+        self.listen(ToolDecision, "tool_decision/draft", self._on_draft, qos.EVENT)
         # Not listen(): a stop is heard in every state.
         self.create_subscription(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
         # A group of its own: while it awaits a tool, the head's answers must still be taken.
@@ -105,17 +115,10 @@ class ToolServer(VoiceNode[ToolServerSettings]):
             )
             return
         self._decided.append(msg.utterance_id)
-        calls = []
-        for call in msg.calls:
-            try:
-                calls.append(call_from_msg(call))
-            except ValueError as exc:
-                self.get_logger().warning(str(exc))
-                # The executor refuses it with this name, so that the turn gets a result for every call.
-                calls.append(ToolCall(call.name, {"arguments": str(exc)}))
+        calls = self._calls(msg)
         if not calls or not (self.active or any(self._executor.stops(call) for call in calls)):
             return
-        job = _Job(msg.utterance_id, tuple(calls))
+        job = _Job(msg.utterance_id, calls)
         age = self.now() - to_seconds(msg.speech_end)
         if not to_seconds(msg.speech_end) or age <= self.settings.max_age:
             self._hand_over(job)
@@ -125,6 +128,21 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         else:
             late = f"the decision came {age:.0f} s after the end of speech"
             self._refuse(job, ToolStatus.REJECTED, "That took me too long, so I left it.", late)
+
+    def _on_draft(self, msg: ToolDecision) -> None:
+        for result in self._foreteller.foretell(self._calls(msg)):
+            self._foretold.publish(result_to_msg(result, msg.utterance_id, self.header()))
+
+    def _calls(self, msg: ToolDecision) -> tuple[ToolCall, ...]:
+        calls = []
+        for call in msg.calls:
+            try:
+                calls.append(call_from_msg(call))
+            except ValueError as exc:
+                self.get_logger().warning(str(exc))
+                # The executor refuses it with this name, so that the turn gets a result for every call.
+                calls.append(ToolCall(call.name, {"arguments": str(exc)}))
+        return tuple(calls)
 
     async def _on_call_tool(self, request: CallTool.Request, response: CallTool.Response) -> CallTool.Response:
         future = Future(executor=self.executor)

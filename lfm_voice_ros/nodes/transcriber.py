@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from lfm_voice_ros.backends import load_transcriber
-from lfm_voice_ros.core.drafts import Drafts
+from lfm_voice_ros.core.transcript_drafts import TranscriptDrafts
 from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.latencies import Latencies
@@ -41,7 +41,7 @@ class TranscriberNode(VoiceNode[TranscriberSettings]):
         super().__init__("transcriber", TranscriberSettings)
         self._transcriber: Transcriber | None = None
         self._latencies = Latencies()
-        self._drafts = Drafts()
+        self._drafts = TranscriptDrafts()
         self._loading = False  # waits in the worker's queue
         self._missing = "the Whisper model is not loaded"
         self._transcripts = self.create_publisher(TranscriptMsg, "transcript", qos.EVENT)

@@ -21,6 +21,7 @@ from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.ports import Synthesizer
 from lfm_voice_ros.core.settings import VoiceSettings
 from lfm_voice_ros.core.speakable import speakable
+from lfm_voice_ros.dialogue.sentence_cache import CachingSynthesizer, SentenceCache
 from lfm_voice_ros.dialogue.spoken import pieces
 from lfm_voice_ros.msg import Asking, Interrupt, Playback, SpeechAudio, Transcript, VoiceActivity
 from lfm_voice_ros.nodes import qos
@@ -88,6 +89,8 @@ class Voice(VoiceNode[VoiceSettings]):
     def __init__(self) -> None:
         super().__init__("voice", VoiceSettings)
         self._voices: dict[str, Synthesizer] = {}
+        self._cache = SentenceCache(0)
+        self._cache = SentenceCache(0)
         self._speaking_person = False
         self._activity_at = 0.0  # s, monotonic: when that was said last
         self._spoken_at = 0.0  # s, ROS time: when the person was last known to speak
@@ -142,8 +145,9 @@ class Voice(VoiceNode[VoiceSettings]):
         self._answer(Ask.Result.FAILED, message=_INACTIVE)
 
     def cleanup(self) -> None:
-        """Free the voices."""
+        """Free the voices and what they have said."""
         self._voices = {}
+        self._cache = SentenceCache(0)
 
     def changed(self) -> None:
         """Load another voice before it is needed."""
@@ -393,14 +397,21 @@ class Voice(VoiceNode[VoiceSettings]):
         if voice not in self._voices:
             try:
                 made = load_synthesizer(self.settings.synthesizer, voice)
+                # The first sentence of a fresh model takes longer than the next.
+                list(made.synthesize("Ready."))
             except ResourceError as exc:
                 self.trouble("voice", f"what other nodes have to say is not spoken: {exc}")
                 raise
             while len(self._voices) >= _VOICES:
                 self._voices.pop(next(iter(self._voices)))
-            self._voices[voice] = made
+            if self._cache.limit:
+                self._cache.clear()  # what another voice has said is hardly wanted again
+            else:
+                self._cache = SentenceCache(round(self.settings.cached_speech * 1e6))
+            self._voices[voice] = CachingSynthesizer(made, self._cache, voice)
         self.well("voice")
         self.health.value("voice", self._voices[voice].name)
+        self.health.value("cached speech", self._cache)
         return self._voices[voice]
 
 

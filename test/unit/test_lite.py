@@ -20,9 +20,11 @@ class ScriptedModel:
     def __init__(self, answer: str | ResourceError) -> None:
         self._answer = answer
         self.turns: list[tuple[str, str]] = []
+        self.asked: list[str] = []
 
     def answer(self, system: str, turns: Sequence[tuple[str, str]], text: str, max_tokens: int) -> str:
         self.turns = list(turns)
+        self.asked.append(text)
         if isinstance(self._answer, ResourceError):
             raise self._answer
         return self._answer
@@ -84,6 +86,30 @@ def test_a_language_model_that_claims_an_act_or_fails_is_not_repeated(
 
     assert reply.source == "small_talk"
     assert reply.text
+
+
+def test_a_language_model_is_asked_once_for_what_was_prepared_and_is_said(small_talk: SmallTalk) -> None:
+    model = ScriptedModel("Blue, like the sky.")
+    engine = LiteEngine(small_talk, model)
+
+    prepared = engine.prepare(Transcript("What colour?"), ())
+    assert engine.prepare(Transcript("What colour?"), ()) == prepared
+    assert engine.reply(Transcript("What colour?"), ()) == prepared
+
+    assert model.asked == ["What colour?"]
+    engine.reply(Transcript("What colour?"), ())
+    assert model.asked == ["What colour?"] * 2
+
+
+def test_what_was_heard_in_between_has_a_language_model_asked_again(small_talk: SmallTalk) -> None:
+    model = ScriptedModel("Blue, like the sky.")
+    engine = LiteEngine(small_talk, model)
+    engine.prepare(Transcript("What colour?"), ())
+    engine.heard(Transcript("hello"), "Hello.")
+
+    engine.reply(Transcript("What colour?"), ())
+
+    assert model.turns == [("hello", "Hello.")]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ ALL = {
     "recorder": settings.RecorderSettings,
     "bridge": settings.BridgeSettings,
     "markers": settings.MarkersSettings,
+    "tracing": settings.TracingSettings,
     "link_guard": settings.LinkGuardSettings,
     "link_beacon": settings.LinkBeaconSettings,
     "robot_codec": settings.RobotCodecSettings,

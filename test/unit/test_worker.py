@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from lfm_voice_ros.core.health import Health, Level
-from lfm_voice_ros.core.worker import Worker
+from lfm_voice_ros.core.worker import Newest, Worker
 
 TIMEOUT = 10.0
 
@@ -162,3 +163,39 @@ def test_health_shows_values() -> None:
     health.value("dropped", 3)
 
     assert health.report().values == {"dropped": "3"}
+
+
+def test_of_what_is_offered_to_a_busy_worker_the_newest_is_worked_on_once(gate: Gate) -> None:
+    worked: list[str] = []
+    over = threading.Event()
+    worker = Worker("test", lambda job: job(), unexpected, 10)
+    newest = Newest[str](worker.put, worked.append)
+    worker.put(lambda: gate.work(0))
+    assert gate.begun.wait(TIMEOUT)
+
+    for text in ("first", "second", "third"):
+        newest.offer(text)
+    assert worker.waiting() == 1
+    gate.open.set()
+    worker.put(over.set)
+    assert over.wait(TIMEOUT)
+
+    assert worked == ["third"]
+    assert worker.stop(TIMEOUT)
+
+
+def test_what_a_full_worker_did_not_take_does_not_keep_out_what_comes_later() -> None:
+    worked: list[str] = []
+    room = False
+
+    def put(job: Callable[[], None]) -> bool:
+        if room:
+            job()
+        return room
+
+    newest = Newest[str](put, worked.append)
+    newest.offer("lost")
+    room = True
+    newest.offer("taken")
+
+    assert worked == ["taken"]
