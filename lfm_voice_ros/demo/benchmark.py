@@ -138,7 +138,8 @@ class _Conversation:
                 self._measure_plain(each, takes[each.number - 1])
             self._progress(f"{number} of {len(takes)}: “{take.line.text}”")
         memory = memory_mb(self._processes.pid("assistant"))
-        return Results(*self._measured(), at_rest, memory, problems)
+        turns, stray = self._measured()
+        return Results(turns, stray, at_rest, memory, len(self._witness.stops), problems)
 
     def _at_rest(self) -> AtRest:
         pid = self._processes.pid("assistant")
@@ -208,12 +209,11 @@ class _Conversation:
         witness = self._witness
         with witness.news:
             utterances, stray = matching(self._said, witness.heard())
-            joints = list(witness.recording.joints)
+            seen = witness.seen()
         turns = []
         for index, said in enumerate(self._said):
             until = self._said[index + 1].start if index + 1 < len(self._said) else math.inf
-            cut = any(said.start <= at <= said.end + _AGAIN for at in witness.cut.values())
-            turn = measure(said, utterances[said.number], witness.played, joints, witness.commands, until, cut)
+            turn = measure(said, utterances[said.number], seen, until)
             turn.plain = self._plains.get(said.number)
             turns.append(turn)
         return turns, stray

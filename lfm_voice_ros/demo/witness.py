@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 from trajectory_msgs.msg import JointTrajectory
@@ -12,11 +13,12 @@ from lfm_voice_ros.core.types import Samples
 from lfm_voice_ros.demo.observer import Observer
 from lfm_voice_ros.demo.record import Turn
 from lfm_voice_ros.evaluation.sound_times import Track, moving
-from lfm_voice_ros.evaluation.turn_times import AHEAD, Heard
+from lfm_voice_ros.evaluation.turn_times import AHEAD, Heard, Seen
 from lfm_voice_ros.msg import Audio, Keyword, Playback, TurnMetrics
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import to_seconds
 
+_NEWEST = 10  # joint states; more than come in a tenth of a second
 _LOUDSPEAKER = "audio/played"
 
 
@@ -33,8 +35,8 @@ class Witness(Observer):
         """``tell``: see Observer. ``played`` gets each piece that the loudspeaker plays: time (s), rate and samples."""
         self.played = Track()
         self.commands: list[float] = []  # when the head was sent somewhere
-        self.keywords: list[tuple[float, str]] = []  # the end of each word that was spotted, and its kind
-        self.cut: dict[str, float] = {}  # replies that were cut, with the time
+        self.stops: list[float] = []  # the ends of stop words that were spotted
+        self._cuts: list[float] = []  # when replies were cut
         self._hear_too = played
         self._ahead: dict[str, dict[str, float]] = {}
         self._heard: dict[str, float] = {}  # s of each reply that are in `played`
@@ -52,7 +54,12 @@ class Witness(Observer):
     def moves(self) -> bool:
         """Whether the head moves now. May be called from any thread."""
         with self.news:
-            return moving(list(self.recording.joints)[-10:], self.now())
+            newest = list(islice(reversed(self.recording.joints), _NEWEST))
+            return moving(newest[::-1], self.now())
+
+    def seen(self) -> Seen:
+        """What was seen of the robot until now; called with ``news`` held."""
+        return Seen(self.played, list(self.recording.joints), self.commands, self.stops, self._cuts)
 
     def heard(self) -> list[Heard]:
         """All utterances until now, and what became of them."""
@@ -78,7 +85,8 @@ class Witness(Observer):
         self.commands.append(self.now())
 
     def _on_keyword(self, msg: Keyword) -> None:
-        self.keywords.append((to_seconds(msg.header.stamp), msg.kind))
+        if msg.kind == Keyword.STOP:
+            self.stops.append(to_seconds(msg.header.stamp))
 
     def _on_metrics(self, msg: TurnMetrics) -> None:
         super()._on_metrics(msg)
@@ -90,7 +98,7 @@ class Witness(Observer):
         super()._on_playback(msg)
         at = to_seconds(msg.header.stamp)
         if msg.state == Playback.INTERRUPTED:
-            self.cut[msg.utterance_id] = at
+            self._cuts.append(at)
         turn = self.recording.turns.get(msg.utterance_id)
         if turn is None or self.tapped or not turn.voice_rate:
             return

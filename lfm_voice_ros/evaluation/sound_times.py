@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -119,11 +119,6 @@ def rest(joints: Sequence[Joints], since: float) -> float:
 def overlap(one: Span, other: Span) -> float:
     """Seconds that two spans have in common; negative when they are apart."""
     return min(one[1], other[1]) - max(one[0], other[0])
-
-
-def covered(spans: Iterable[Span], within: Span) -> float:
-    """Seconds of ``within`` in which one of the spans, which don't overlap, lasted."""
-    return sum(max(0.0, overlap(span, within)) for span in spans)
 
 
 def _between(joints: Sequence[Joints], since: float, until: float) -> Sequence[Joints]:

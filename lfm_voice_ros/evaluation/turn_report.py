@@ -78,6 +78,7 @@ def counts(results: Results) -> dict[str, tuple[str, int, int | None]]:
     """Other figures by name: what was counted, how often, and among how many."""
     turns = results.turns
     back, background = results.of_kind("backchannel"), results.of_kind("background")
+    stops = results.of_kind("stop", "hush")
     stray = sum(len(each.calls) for each in results.stray)
     return {
         "turns": ("turns", len(turns), None),
@@ -90,6 +91,8 @@ def counts(results: Results) -> dict[str, tuple[str, int, int | None]]:
         "wrong_calls": ("calls that nobody asked for", sum(t.wrong for t in turns) + stray, None),
         "background_calls": ("of them called by background talk", sum(t.wrong for t in background), None),
         "backchannels_cut": ("replies that “mhm” has ended", sum(t.cut_off for t in back), len(back)),
+        "stops_spotted": ("stop words that the spotter heard", sum(t.spotted for t in stops), len(stops)),
+        "false_stops": ("stop words that nobody had said", results.stops - sum(t.spotted for t in stops), None),
         "stray": ("utterances in which nobody had spoken", len(results.stray), None),
         "lost": ("turns that were lost", sum(t.lost for t in turns), len(turns)),
         "contradicted": ("replies that contradict what was done", sum(t.contradicted for t in turns), len(turns)),
@@ -185,6 +188,7 @@ def as_json(header: Sequence[str], results: Results) -> Json:
                 "rest_ms": _rounded(1e3 * turn.rest),
                 "hush_ms": _rounded(1e3 * turn.hush),
                 "cut_off": turn.cut_off,
+                "spotted": turn.spotted,
                 "missed": turn.missed,
                 "wrong": turn.wrong,
                 "lost": turn.lost,

@@ -30,6 +30,7 @@ STAGES = {
 #: What was done ahead, in the silence that might have ended the turn.
 AHEAD = {"draft": "words recognized ahead", "prepared": "first sentence prepared ahead"}
 
+_AFTERMATH = 3.0  # s after a line in which it may still cut a reply
 _NEAR = 0.25  # s by which what the voice detector takes for speech may lie beside the speech
 
 
@@ -75,6 +76,17 @@ class Heard:
 
 
 @dataclass
+class Seen:
+    """What was seen of the robot during the whole talk."""
+
+    played: Track = field(default_factory=Track)
+    joints: Sequence[Joints] = ()
+    commands: Sequence[float] = ()  # when the head was sent somewhere
+    stops: Sequence[float] = ()  # the ends of the stop words that were spotted
+    cuts: Sequence[float] = ()  # when a reply was cut before its end
+
+
+@dataclass
 class Turn:
     """A line that was said, measured. NaN stands for what did not happen or could not be seen."""
 
@@ -85,7 +97,8 @@ class Turn:
     silence: float = math.nan  # s from the first voiced sample until the robot's voice was silent
     rest: float = math.nan  # s from the end of the word until the head was at rest
     hush: float = math.nan  # s from the end of the word until the robot's voice was silent
-    cut_off: bool = False  # the robot had not ended what it was saying, and didn't go on
+    cut_off: bool = False  # a reply that it fell into was not heard to its end
+    spotted: bool = False  # a stop word was spotted in it
     missed: int = 0  # calls that were not made
     wrong: int = 0  # calls that were not asked for
     lost: bool = False  # it was said to the robot, and got no utterance, no decision or no reply
@@ -99,21 +112,11 @@ class Turn:
         return self.said.line.answered and self.utterances == 1
 
 
-def measure(
-    said: Said,
-    heard: Sequence[Heard],
-    played: Track,
-    joints: Sequence[Joints],
-    commands: Sequence[float],
-    until: float,
-    interrupted: bool = False,
-) -> Turn:
-    """Measure a line. ``heard`` are its utterances, ``commands`` the times of the head's commands.
-
-    ``until`` is when the next line began; ``interrupted`` says that a reply that it fell into was not heard to its end.
-    """
-    turn = Turn(said, utterances=len(heard), cut_off=interrupted)
-    line, end = said.line, said.end
+def measure(said: Said, heard: Sequence[Heard], seen: Seen, until: float) -> Turn:
+    """Measure a line. ``heard`` are its utterances; ``until`` is when the next line began."""
+    turn, line, end = Turn(said, utterances=len(heard)), said.line, said.end
+    turn.cut_off = any(said.start <= at <= end + _AFTERMATH for at in seen.cuts)
+    turn.spotted = any(said.start <= at <= end + _AFTERMATH for at in seen.stops)
     expected, made = Counter(line.calls), Counter(call for each in heard for call in each.calls)
     if line.kind in ("stop", "hush"):
         made.pop("stop", None)  # the word may act by itself or as a call
@@ -128,15 +131,15 @@ def measure(
         turn.stages = {name: last.times[name] - end for name in STAGES if name in last.times}
         turn.ahead = {name: last.times[name] for name in AHEAD if name in last.times}
     if line.answered:
-        turn.stages["first_audio"] = _until(played.onset(end), until) - end
-        if not moving(joints, end) and line.kind != "motion":
-            turn.stages["motion"] = first_motion(joints, end, until) - end
-            turn.stages["command"] = next((at for at in commands if end <= at < until), math.nan) - end
+        turn.stages["first_audio"] = _until(seen.played.onset(end), until) - end
+        if not moving(seen.joints, end):
+            turn.stages["motion"] = first_motion(seen.joints, end, until) - end
+            turn.stages["command"] = next((at for at in seen.commands if end <= at < until), math.nan) - end
     if line.kind in ("interruption", "backchannel"):
-        turn.silence = _until(played.silence(said.start), until) - said.start
+        turn.silence = _until(seen.played.silence(said.start), until) - said.start
     if line.kind in ("stop", "hush"):
-        turn.hush = _until(played.silence(said.start), until) - end
-        turn.rest = rest(joints, said.start) - end
+        turn.hush = _until(seen.played.silence(said.start), until) - end
+        turn.rest = rest(seen.joints, said.start) - end
     return turn
 
 
@@ -184,6 +187,7 @@ class Results:
     stray: list[Heard]
     at_rest: AtRest
     memory_mb: float  # after the last turn
+    stops: int = 0  # stop words that were spotted
     problems: list[str] = field(default_factory=list)  # what nodes said of themselves
 
     def stage(self, name: str) -> Spread:
