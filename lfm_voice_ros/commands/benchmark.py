@@ -58,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
     for name in names:
-        if getattr(arguments, name):
+        if getattr(arguments, name) not in (None, False, []):
             raise ConfigurationError(f"--{name.replace('_', '-')} {why}")
 
 
@@ -71,10 +71,11 @@ def _run_graph(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("--turns must be at least 1")
     if arguments.seed is not None and arguments.seed < 0:
         raise ConfigurationError("--seed must be at least 0")
+    parameters = _parameters(arguments)
     from lfm_voice_ros.demo.benchmark import Plan, run
 
     seed = 1 if arguments.seed is None else arguments.seed
-    plan = Plan(_parameters(arguments), arguments.params_file, arguments.turns, seed, arguments.echo)
+    plan = Plan(parameters, arguments.params_file, arguments.turns, seed, arguments.echo)
     results = run(plan, say)
     if results is None:
         return _INTERRUPTED
