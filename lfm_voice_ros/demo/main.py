@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import sys
 import threading
 from argparse import Namespace
@@ -24,26 +23,15 @@ from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceEr
 from lfm_voice_ros.core.resources import config_file, read_yaml
 from lfm_voice_ros.core.settings import PanTiltSettings
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
-from lfm_voice_ros.demo.domain import claim_domain
 from lfm_voice_ros.demo.observer import Observer
 from lfm_voice_ros.demo.person import Person
 from lfm_voice_ros.demo.picture import draw
 from lfm_voice_ros.demo.processes import Processes
 from lfm_voice_ros.demo.record import Recording
 from lfm_voice_ros.demo.report import latency_table, write_json, write_page
+from lfm_voice_ros.demo.starting import NODES, await_ready, own_domain
 from lfm_voice_ros.watching.node import interruptible, watching
 
-_NODES = (
-    "audio_capture",
-    "transcriber",
-    "tool_detector",
-    "tool_server",
-    "pan_tilt",
-    "pan_tilt_sim",
-    "dialogue",
-    "audio_player",
-)
-_READY_TIMEOUT = 90.0  # s; a slow board loads Whisper and Piper in this time
 _TURN_TIMEOUT = 30.0  # s from the end of a recording to the end of its turn
 _HEARING_TIMEOUT = 3.0  # s from the end of a recording to its utterance; after that there was no speech in it
 _INTERRUPTED = 130  # the exit code of a program that ^C has ended
@@ -70,14 +58,12 @@ def run(arguments: Namespace) -> int:
     replies = output / "replies"
     lock = _prepare(output, replies, arguments.json)
     params_file: Path = arguments.params_file or config_file("assistant.yaml")
-    with lock, claim_domain() as domain, interruptible() as interrupted:
-        os.environ["ROS_DOMAIN_ID"] = str(domain)
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-        console.print(f"Starting {len(_NODES)} nodes (ROS domain {domain}); their logs are in {output / 'logs'}")
+    with lock, own_domain() as domain, interruptible() as interrupted:
+        console.print(f"Starting {len(NODES)} nodes (ROS domain {domain}); their logs are in {output / 'logs'}")
         with Processes(params_file.absolute(), output / "logs") as processes, _observer(console) as observer:
-            for node in _NODES:
+            for node in NODES:
                 processes.start(node, _parameters(node, arguments.mic, replies))
-            _await_ready(observer, processes, interrupted)
+            await_ready(observer, processes, interrupted)
             if arguments.mic:
                 level, message = observer.statuses["audio_capture"]
                 if level:
@@ -169,18 +155,6 @@ def _parameters(node: str, microphone: bool, replies: Path) -> dict[str, str]:
     if node == "audio_player":
         return {"sink": "sound_card" if microphone else f"wav:{replies}"}
     return {}
-
-
-def _await_ready(observer: Observer, processes: Processes, interrupted: threading.Event) -> None:
-    waited = 0.0
-    while not observer.wait(lambda: observer.ready(_NODES), timeout=0.5):
-        processes.check()
-        waited += 0.5
-        if interrupted.is_set():
-            raise ResourceError("interrupted")
-        if waited > _READY_TIMEOUT:
-            late = [node for node in _NODES if observer.statuses.get(node, (0, "loading"))[1].startswith("loading")]
-            raise ResourceError(f"not ready after {_READY_TIMEOUT:.0f} s: {', '.join(late) or 'DDS discovery'}")
 
 
 def _hold_conversation(

@@ -27,7 +27,7 @@ from lfm_voice_ros.msg import (
 )
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import to_seconds, to_stamp
-from lfm_voice_ros.nodes.conversions import samples_to_field
+from lfm_voice_ros.nodes.conversions import result_from_msg, samples_to_field
 from lfm_voice_ros.watching.node import WatchingNode, level_of
 from lfm_voice_ros.watching.seen import LATENCIES
 
@@ -104,28 +104,36 @@ class Observer(WatchingNode):
             to_seconds(msg.speech_start),
             to_seconds(msg.speech_end),
             recording=self._said,
+            times={"utterance": self.now()},
         )
 
     def _on_transcript(self, msg: Transcript) -> None:
         if turn := self.recording.turns.get(msg.utterance_id):
             turn.transcript, turn.confidence, turn.rejection = msg.text, msg.confidence, msg.rejection
+            turn.times["words"] = to_seconds(msg.header.stamp)
             self.event("heard", f"“{msg.text}”  (confidence {msg.confidence:.2f})" if msg.text else msg.rejection)
 
     def _on_decision(self, msg: ToolDecision) -> None:
-        if (turn := self.recording.turns.get(msg.utterance_id)) and turn.transcript:
+        turn = self.recording.turns.get(msg.utterance_id)
+        if turn:
+            turn.times["decision"] = to_seconds(msg.header.stamp)
+        if turn and turn.transcript:
             turn.calls = [(call.name, json.loads(call.arguments_json)) for call in msg.calls]
             turn.decided_at = to_seconds(msg.header.stamp)
             self.event("decided", ", ".join(call_text(*call) for call in turn.calls) or "no tool")
 
     def _on_result(self, msg: ToolResult) -> None:
         turn = self.recording.turns.get(msg.utterance_id)
+        if turn:
+            turn.results.append(result_from_msg(msg))
         if turn and msg.error:
             turn.errors.append(f"{msg.call.name}: {msg.error}")
             self.event("failed", turn.errors[-1])
 
     def _on_reply(self, msg: Reply) -> None:
         if turn := self.recording.turns.get(msg.utterance_id):
-            turn.reply = msg.text
+            turn.reply, turn.reply_source = msg.text, msg.source
+            turn.times["reply"] = to_seconds(msg.header.stamp)
 
     def _on_speech(self, msg: SpeechAudio) -> None:
         if turn := self.recording.turns.get(msg.utterance_id):
@@ -136,7 +144,7 @@ class Observer(WatchingNode):
         turn = self.recording.turns.get(msg.utterance_id)
         if turn and msg.state == Playback.STARTED:
             turn.voice_start = to_seconds(msg.header.stamp)
-            self.event("said", f"“{turn.reply}”")
+            self.event("said", f"“{turn.reply or ''}”")
 
     def _on_metrics(self, msg: TurnMetrics) -> None:
         if turn := self.recording.turns.get(msg.utterance_id):

@@ -22,17 +22,26 @@ class Person:
         self._now = now
         self._lock = threading.Condition()
         self._pending = np.zeros(0, np.float32)
+        self._next = 0.0  # s, of the chunk that is taken next
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="person", daemon=True)
 
     def start(self) -> None:
         """Begin, with silence."""
+        self._next = self._now()
         self._thread.start()
+
+    def begin(self, samples: Samples) -> float:
+        """Speak 16 kHz sound as soon as what was begun before is said; give the time of its first sample."""
+        with self._lock:
+            at = self._next + self._pending.size / SAMPLE_RATE
+            self._pending = np.concatenate([self._pending, samples])
+            return at
 
     def say(self, samples: Samples, timeout: float) -> None:
         """Speak, and return when it was said. ``samples`` at 16 kHz; ``timeout`` in s beyond its length."""
+        self.begin(samples)
         with self._lock:
-            self._pending = np.concatenate([self._pending, samples])
             self._lock.wait_for(lambda: self._pending.size == 0, samples.size / SAMPLE_RATE + timeout)
 
     def stop(self) -> None:
@@ -41,12 +50,13 @@ class Person:
         self._thread.join(1.0)
 
     def _run(self) -> None:
-        began, stamp = time.monotonic(), self._now()
+        began, stamp = time.monotonic(), self._next
         sent = 0
         while not self._ending.is_set():
             with self._lock:
                 chunk = self._pending[:_CHUNK]
                 self._pending = self._pending[_CHUNK:]
+                self._next = stamp + (sent + _CHUNK) / SAMPLE_RATE
                 if self._pending.size == 0:
                     self._lock.notify_all()
             chunk = np.pad(chunk, (0, _CHUNK - chunk.size))

@@ -76,7 +76,7 @@ def _draw_said(axes: Axes, recording: Recording) -> None:
         samples = np.concatenate(turn.voice)
         start = turn.voice_start - recording.begin
         _draw_envelope(axes, start + np.arange(samples.size) / turn.voice_rate, samples, _ROBOT)
-        label = textwrap.fill(f"{number}  {turn.reply}", width=26, max_lines=3, placeholder=" …")
+        label = textwrap.fill(f"{number}  {turn.reply or ''}", width=26, max_lines=3, placeholder=" …")
         axes.text(start, 2.3, label, fontsize=7.5, color=_ROBOT, va="top")
     axes.set_ylabel("robot")
     axes.set_ylim(-1.0, 2.4)

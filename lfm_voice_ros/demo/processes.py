@@ -37,6 +37,10 @@ class Processes:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
 
+    def pid(self, node: str) -> int:
+        """The process id of a node that was started."""
+        return self._running[node].pid
+
     def names(self) -> Sequence[str]:
         """The nodes that were started."""
         return list(self._running)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lfm_voice_ros.core.types import Json, Samples
+from lfm_voice_ros.core.types import Json, Samples, ToolResult
 
 #: A joint that has turned by this much (rad) since the end of speech counts as moving.
 _MOVED = math.radians(0.5)
@@ -31,7 +31,10 @@ class Turn:
     calls: list[tuple[str, Mapping[str, Json]]] = field(default_factory=list)
     decided_at: float = math.nan
     errors: list[str] = field(default_factory=list)
-    reply: str = ""
+    results: list[ToolResult] = field(default_factory=list)
+    reply: str | None = None
+    reply_source: str = ""
+    times: dict[str, float] = field(default_factory=dict)  # when utterance, words, decision and reply were there
     voice: list[Samples] = field(default_factory=list)
     voice_rate: int = 0
     voice_start: float = math.nan
@@ -49,7 +52,7 @@ class Turn:
             "rejection": self.rejection,
             "calls": [{"name": name, "arguments": dict(arguments)} for name, arguments in self.calls],
             "head": {"pan_degrees": _number(self.head[0], 1), "tilt_degrees": _number(self.head[1], 1)},
-            "reply": self.reply,
+            "reply": self.reply or "",
             "latency_ms": {name: _number(1e3 * seconds, 0) for name, seconds in self.latency.items()},
             "errors": list(self.errors),
         }

@@ -52,7 +52,7 @@ def write_page(recording: Recording, picture: Path, replies: Path, path: Path) -
     heads = "".join(f"<th>{html.escape(title)}" for title in _COLUMNS.values())
     rows = "".join(
         f"<tr><td>{number}<td>{html.escape(turn.transcript or turn.rejection)}<td>{html.escape(_calls(turn))}"
-        f"<td>{html.escape(turn.reply)}{_player(turn, replies, path)}<td>{_head(turn)}"
+        f"<td>{html.escape(turn.reply or '')}{_player(turn, replies, path)}<td>{_head(turn)}"
         + "".join(f"<td class=n>{_ms(turn, name)}" for name in _COLUMNS)
         for number, turn in enumerate(recording.turns.values(), start=1)
     )
