@@ -174,6 +174,18 @@ def test_hostile_transcripts_never_give_more_than_a_registered_tool(
             registry.check(ToolCall(call.name, json.loads(call.arguments_json)))
 
 
+@pytest.fixture
+def start_discovered(start: Start, probe: Probe) -> Callable[[], None]:
+    """Start the node; it has then discovered all subscriptions that the probe has made until now."""
+
+    def start_node() -> None:
+        diagnostics = probe.subscribe("/diagnostics", DiagnosticArray)
+        start("tool_detector")
+        probe.wait_for(lambda: diagnostics, 60.0, "a word of tool_detector")
+
+    return start_node
+
+
 def draft_of(text: str, second: int = 5) -> Transcript:
     return Transcript(utterance_id="u1", text=text, confidence=0.9, language="en", speech_end=Time(sec=second))
 
@@ -188,14 +200,14 @@ def draft_of(text: str, second: int = 5) -> Transcript:
     ],
 )
 def test_a_draft_says_whether_the_person_has_ended_and_is_no_decision(
-    start: Start, probe: Probe, text: str, ending: int, calls: list[str]
+    start_discovered: Callable[[], None], probe: Probe, text: str, ending: int, calls: list[str]
 ) -> None:
     decisions, drafts = (
         probe.subscribe("tool_decision", ToolDecision),
         probe.subscribe("tool_decision/draft", ToolDecision),
     )
     endings = probe.subscribe("end_of_turn", EndOfTurn)
-    start("tool_detector")
+    start_discovered()
 
     probe.publish("transcript/draft", draft_of(text))
     draft = probe.wait_for(lambda: drafts and drafts[0], what="the decision on the draft")
@@ -209,12 +221,14 @@ def test_a_draft_says_whether_the_person_has_ended_and_is_no_decision(
     assert (len(decisions), len(drafts), len(endings)) == (1, 1, 1)
 
 
-def test_a_draft_of_other_words_than_the_transcript_decides_nothing(start: Start, probe: Probe) -> None:
+def test_a_draft_of_other_words_than_the_transcript_decides_nothing(
+    start_discovered: Callable[[], None], probe: Probe
+) -> None:
     decisions, drafts = (
         probe.subscribe("tool_decision", ToolDecision),
         probe.subscribe("tool_decision/draft", ToolDecision),
     )
-    start("tool_detector")
+    start_discovered()
 
     probe.publish("transcript/draft", draft_of("Look left."))
     probe.wait_for(lambda: drafts, what="the decision on the draft")
@@ -224,9 +238,11 @@ def test_a_draft_of_other_words_than_the_transcript_decides_nothing(start: Start
     assert [call.name for call in decision.calls] == ["pan_left", "nod"]
 
 
-def test_while_the_robot_waits_for_an_answer_a_draft_calls_nothing(start: Start, probe: Probe) -> None:
+def test_while_the_robot_waits_for_an_answer_a_draft_calls_nothing(
+    start_discovered: Callable[[], None], probe: Probe
+) -> None:
     drafts, endings = probe.subscribe("tool_decision/draft", ToolDecision), probe.subscribe("end_of_turn", EndOfTurn)
-    start("tool_detector")
+    start_discovered()
 
     probe.publish("asking", Asking(header=Header(stamp=Time(sec=4)), open=True), STATE)
     first = draft_of("Look left.", second=3)
