@@ -31,7 +31,11 @@ LINK = {"robot": ("link_guard", "robot_codec"), "brain": ("link_beacon", "brain_
 TRACING = "tracing"
 
 #: With audio_wire:=opus the robot's raw sound keeps to its own machine: robot_codec and brain_codec carry it across.
-ROBOT_OPUS = {"utterance": "robot/utterance", "audio/output": "robot/audio/output"}
+ROBOT_OPUS = {
+    "utterance": "robot/utterance",
+    "utterance/draft": "robot/utterance/draft",
+    "audio/output": "robot/audio/output",
+}
 
 #: Parameter files of robots' heads.
 HEADS = Path(get_package_share_directory("lfm_voice_ros")) / "config" / "heads"

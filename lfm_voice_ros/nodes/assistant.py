@@ -37,7 +37,9 @@ _ROBOT: _Nodes = [AudioCapture, PanTilt, AudioPlayer, Voice]
 _BRAIN: _Nodes = [TranscriberNode, ToolDetector, ToolServer, Dialogue, Recorder, Bridge]
 
 #: With compressed sound the robot's raw sound keeps to its own machine.
-_ROBOT_OPUS = ("-r", "utterance:=robot/utterance", "-r", "audio/output:=robot/audio/output")
+_ROBOT_OPUS = tuple(
+    part for name in ("utterance", "utterance/draft", "audio/output") for part in ("-r", f"{name}:=robot/{name}")
+)
 
 
 def main() -> int:

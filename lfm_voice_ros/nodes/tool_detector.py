@@ -39,7 +39,7 @@ class _Draft:
 
 
 @dataclass(frozen=True)
-class _Drafted:
+class Drafted:
     """What was decided for a draft."""
 
     draft: Transcript
@@ -72,7 +72,7 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         self._transcripts = self.add_worker("detector", self._decide, self.settings.queue + 1)  # one for a draft
         self._decisions = self.create_publisher(ToolDecisionMsg, "tool_decision", qos.EVENT)
         self._draft: _Draft | None = None  # the newest, not begun
-        self._drafted: _Drafted | None = None
+        self._drafted: Drafted | None = None
         self._draft_decisions = self.create_publisher(ToolDecisionMsg, "tool_decision/draft", qos.EVENT)
         self._endings = self.create_publisher(EndOfTurn, "end_of_turn", qos.EVENT)
         self.listen(Transcript, "transcript", self._on_transcript, qos.EVENT)
@@ -233,7 +233,7 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
             )
         )
         if decision is not None and draft.decides:
-            self._drafted = _Drafted(msg, detector, decision)
+            self._drafted = Drafted(msg, detector, decision)
             self._draft_decisions.publish(self._message(decision, msg))
 
     def _publish(self, decision: ToolDecision, transcript: Transcript) -> None:

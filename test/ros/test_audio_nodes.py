@@ -20,7 +20,7 @@ from sound import in_state, say, spoken, tone
 from lfm_voice_ros.backends.resampling import resample
 from lfm_voice_ros.backends.wav_file import write_wav
 from lfm_voice_ros.core.types import Samples
-from lfm_voice_ros.msg import Audio, Interrupt, Playback, Utterance, VoiceActivity
+from lfm_voice_ros.msg import Audio, EndOfTurn, Interrupt, Playback, Utterance, VoiceActivity
 from lfm_voice_ros.nodes.base import to_seconds, to_stamp
 from lfm_voice_ros.nodes.conversions import samples_to_field
 
@@ -292,11 +292,37 @@ def test_speech_while_nothing_plays_interrupts_nothing(launch: Start, probe: Pro
     assert interrupts == []
 
 
+@pytest.mark.parametrize("ending", [EndOfTurn.COMPLETE, EndOfTurn.UNFINISHED], ids=["complete", "unfinished"])
+def test_what_was_said_decides_whether_a_pause_ends_the_utterance(
+    start: Start, probe: Probe, tmp_path: Path, speech: Samples, ending: int
+) -> None:
+    pause = np.zeros(72_000, np.float32)  # 4.5 s
+    write_wav(tmp_path / "said.wav", np.concatenate((SILENCE, speech, pause, speech)), 16_000)
+    drafts, utterances = probe.subscribe("utterance/draft", Utterance), probe.subscribe("utterance", Utterance)
+    windows = {"complete_window": 0.3, "silence_window": 3.0, "unfinished_window": 8.0}
+    start("audio_capture", parameters={"source": f"wav:{tmp_path / 'said.wav'}", **windows})
+    draft = probe.wait_for(lambda: drafts and drafts[-1], 60.0, "a draft")
+    probe.publish(
+        "end_of_turn",
+        EndOfTurn(utterance_id=draft.utterance_id, speech_end=draft.speech_end, ending=ending),
+    )
+    utterance = probe.wait_for(lambda: utterances and utterances[0], 30.0, "an utterance")
+    assert utterance.utterance_id == draft.utterance_id
+    seconds = len(utterance.samples) / 16_000
+    if ending == EndOfTurn.COMPLETE:
+        assert utterance.speech_end == draft.speech_end
+        assert seconds < 0.3 + speech.size / 16_000 + 3.0
+    else:
+        assert seconds > 2 * speech.size / 16_000 + 4.5
+        assert to_seconds(drafts[-1].speech_end) > to_seconds(draft.speech_end)
+
+
 @pytest.mark.parametrize(
     ("executable", "parameters", "words"),
     [
         ("audio_capture", {"source": "gramophone"}, "source is 'gramophone'"),
         ("audio_capture", {"speech_threshold": 0.2}, "silence_threshold"),
+        ("audio_capture", {"complete_window": 0.9}, "silence_window"),
         ("audio_player", {"sink": "wav:"}, "sink is 'wav:'"),
     ],
 )

@@ -7,12 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from harness import NodeProcess, Probe
+from std_msgs.msg import Header
 
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.types import ToolCall
-from lfm_voice_ros.msg import ToolDecision, Transcript
+from lfm_voice_ros.detectors.keywords import KeywordDetector
+from lfm_voice_ros.msg import Asking, EndOfTurn, ToolDecision, Transcript
+from lfm_voice_ros.nodes.qos import STATE
+from lfm_voice_ros.nodes.tool_detector import Drafted
 from lfm_voice_ros.tools.registry import Registry
 
 Start = Callable[..., NodeProcess]
@@ -167,3 +172,98 @@ def test_hostile_transcripts_never_give_more_than_a_registered_tool(
     ):
         for call in decide(probe, text).calls:
             registry.check(ToolCall(call.name, json.loads(call.arguments_json)))
+
+
+@pytest.fixture
+def start_discovered(start: Start, probe: Probe) -> Callable[[], None]:
+    """Start the node; it has then discovered all subscriptions that the probe has made until now."""
+
+    def start_node() -> None:
+        diagnostics = probe.subscribe("/diagnostics", DiagnosticArray)
+        start("tool_detector")
+        probe.wait_for(lambda: diagnostics, 60.0, "a word of tool_detector")
+
+    return start_node
+
+
+def draft_of(text: str, second: int = 5) -> Transcript:
+    return Transcript(utterance_id="u1", text=text, confidence=0.9, language="en", speech_end=Time(sec=second))
+
+
+@pytest.mark.parametrize(
+    ("text", "ending", "calls"),
+    [
+        ("Look left.", EndOfTurn.COMPLETE, ["pan_left"]),
+        ("Look to the", EndOfTurn.UNFINISHED, []),
+        ("I like robots.", EndOfTurn.UNCLEAR, []),
+        ("", EndOfTurn.UNFINISHED, []),
+    ],
+)
+def test_a_draft_says_whether_the_person_has_ended_and_is_no_decision(
+    start_discovered: Callable[[], None], probe: Probe, text: str, ending: int, calls: list[str]
+) -> None:
+    decisions, drafts = (
+        probe.subscribe("tool_decision", ToolDecision),
+        probe.subscribe("tool_decision/draft", ToolDecision),
+    )
+    endings = probe.subscribe("end_of_turn", EndOfTurn)
+    start_discovered()
+
+    probe.publish("transcript/draft", draft_of(text))
+    draft = probe.wait_for(lambda: drafts and drafts[0], what="the decision on the draft")
+    probe.wait_for(lambda: endings, what="what the words say")
+
+    assert (draft.utterance_id, draft.speech_end, [call.name for call in draft.calls]) == ("u1", Time(sec=5), calls)
+    assert (endings[0].utterance_id, endings[0].speech_end, endings[0].ending) == ("u1", Time(sec=5), ending)
+    probe.publish("transcript", draft_of(text))
+    decision = probe.wait_for(lambda: decisions and decisions[0], what="the decision")
+    assert decision.calls == draft.calls
+    assert (len(decisions), len(drafts), len(endings)) == (1, 1, 1)
+
+
+def test_a_draft_of_other_words_than_the_transcript_decides_nothing(
+    start_discovered: Callable[[], None], probe: Probe
+) -> None:
+    decisions, drafts = (
+        probe.subscribe("tool_decision", ToolDecision),
+        probe.subscribe("tool_decision/draft", ToolDecision),
+    )
+    start_discovered()
+
+    probe.publish("transcript/draft", draft_of("Look left."))
+    probe.wait_for(lambda: drafts, what="the decision on the draft")
+    probe.publish("transcript", draft_of("Look left and then nod.", second=7))
+
+    decision = probe.wait_for(lambda: decisions and decisions[0], what="the decision")
+    assert [call.name for call in decision.calls] == ["pan_left", "nod"]
+
+
+def test_while_the_robot_waits_for_an_answer_a_draft_calls_nothing(
+    start_discovered: Callable[[], None], probe: Probe
+) -> None:
+    drafts, endings = probe.subscribe("tool_decision/draft", ToolDecision), probe.subscribe("end_of_turn", EndOfTurn)
+    start_discovered()
+
+    probe.publish("asking", Asking(header=Header(stamp=Time(sec=4)), open=True), STATE)
+    first = draft_of("Look left.", second=3)
+    probe.publish("transcript/draft", first)
+    probe.wait_for(lambda: len(drafts) == 1, what="the decision on a draft from before the question")
+    probe.publish("transcript/draft", draft_of("Look left.", second=5))
+    probe.wait_for(lambda: len(endings) == 2, what="what the words of the answer say")
+    first.utterance_id = "u0"
+    probe.publish("transcript/draft", first)
+
+    probe.wait_for(lambda: len(drafts) == 2, what="the decision on another draft from before the question")
+    assert [draft.utterance_id for draft in drafts] == ["u1", "u0"]
+    assert drafts[0].speech_end == Time(sec=3)
+    assert endings[1].ending == EndOfTurn.COMPLETE
+
+
+def test_the_decision_on_a_draft_is_that_of_the_same_pause_the_same_words_and_the_same_detector() -> None:
+    detector, other = (KeywordDetector.from_file(config_file("keywords.yaml")) for _ in range(2))
+    drafted = Drafted(draft_of("Look left."), detector, detector.detect("Look left."))
+
+    assert drafted.is_of(draft_of("Look left."), detector)
+    assert not drafted.is_of(draft_of("Look left."), other)
+    assert not drafted.is_of(draft_of("Look right."), detector)
+    assert not drafted.is_of(draft_of("Look left.", second=6), detector)
