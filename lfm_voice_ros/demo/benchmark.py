@@ -26,6 +26,10 @@ from lfm_voice_ros.evaluation.turn_times import AtRest, Heard, Results, Said, Tu
 from lfm_voice_ros.evaluation.yardstick import Plain, PlainPipeline
 from lfm_voice_ros.watching.node import interruptible, watching
 
+#: How the person is heard while the robot speaks.
+_WITH_ECHO = {"audio_capture:echo_cancellation": "on"}
+_WITHOUT_ECHO = {"audio_capture:barge_in": "true"}
+
 _REST = 6.0  # s of silence in which the assistant is measured at rest
 _LOOK, _LOOKS = 2.0, 10  # s, and how often it is looked before that whether the nodes still prepare something
 _BUSY = 0.5  # of one core: they do
@@ -47,7 +51,7 @@ class Plan:
     params_file: Path | None = None
     turns: int | None = None  # of the script; None for all
     seed: int = 1
-    echo: bool = False  # the microphone hears the robot
+    echo: bool = False  # the microphone hears the robot, and its echo is cancelled
 
 
 def run(plan: Plan, progress: Callable[[str], None]) -> Results | None:
@@ -59,8 +63,8 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Results | None:
     params_file = plan.params_file or config_file("assistant.yaml")
     parameters = {
         "audio_capture:source": "topic",
-        "audio_capture:barge_in": "true",  # without --echo there is none
         "audio_player:sink": "none",
+        **(_WITH_ECHO if plan.echo else _WITHOUT_ECHO),
         **plan.parameters,
     }
     with (
