@@ -26,7 +26,13 @@ from lfm_voice_ros.evaluation.turn_times import AtRest, Heard, Results, Said, Tu
 from lfm_voice_ros.evaluation.yardstick import Plain, PlainPipeline
 from lfm_voice_ros.watching.node import interruptible, watching
 
+#: How the person is heard while the robot speaks.
+_WITH_ECHO = {"audio_capture:echo_cancellation": "on"}
+_WITHOUT_ECHO = {"audio_capture:barge_in": "true"}
+
 _REST = 6.0  # s of silence in which the assistant is measured at rest
+_LOOK, _LOOKS = 2.0, 10  # s, and how often it is looked before that whether the nodes still prepare something
+_BUSY = 0.5  # of one core: they do
 _BREATH = 0.3  # s of silence before the person speaks
 _MARGIN = 3.0  # s that handing over a recording may take longer than the recording
 _HEARING_TIMEOUT = 5.0  # s from the end of a recording to its utterance
@@ -45,7 +51,7 @@ class Plan:
     params_file: Path | None = None
     turns: int | None = None  # of the script; None for all
     seed: int = 1
-    echo: bool = False  # the microphone hears the robot
+    echo: bool = False  # the microphone hears the robot, and its echo is cancelled
 
 
 def run(plan: Plan, progress: Callable[[str], None]) -> Results | None:
@@ -57,8 +63,8 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Results | None:
     params_file = plan.params_file or config_file("assistant.yaml")
     parameters = {
         "audio_capture:source": "topic",
-        "audio_capture:barge_in": "true",  # without --echo there is none
         "audio_player:sink": "none",
+        **(_WITH_ECHO if plan.echo else _WITHOUT_ECHO),
         **plan.parameters,
     }
     with (
@@ -142,12 +148,19 @@ class _Conversation:
         return Results(turns, stray, at_rest, memory, len(self._witness.stops), problems)
 
     def _at_rest(self) -> AtRest:
-        pid = self._processes.pid("assistant")
         self._progress(f"{_REST:.0f} s of silence")
-        self._wait(lambda: False, 1.0)  # the nodes have just begun
+        for _ in range(_LOOKS):
+            if self._cpu(_LOOK) < _BUSY:
+                break
+        cpu = self._cpu(_REST)
+        return AtRest(memory_mb(self._processes.pid("assistant")), cpu)
+
+    def _cpu(self, seconds: float) -> float:
+        """How much of one core the assistant takes in the next ``seconds``."""
+        pid = self._processes.pid("assistant")
         before, began = cpu_seconds(pid), self._witness.now()
-        self._wait(lambda: False, _REST)
-        return AtRest(memory_mb(pid), (cpu_seconds(pid) - before) / (self._witness.now() - began))
+        self._wait(lambda: False, seconds)
+        return (cpu_seconds(pid) - before) / (self._witness.now() - began)
 
     def _await_cue(self, take: Take) -> bool:
         """Wait until it is time for a line. False when that never comes."""

@@ -78,6 +78,9 @@ class Witness(Observer):
             turn.closed,
         )
 
+    def _on_input(self, msg: Audio) -> None:
+        """What the microphone gives on is not kept, so that all of the joints can be."""
+
     def _on_played(self, msg: Audio) -> None:
         self._play(to_seconds(msg.header.stamp), msg.sample_rate, np.asarray(msg.samples, np.float32))
 

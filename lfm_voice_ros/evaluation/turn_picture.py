@@ -25,11 +25,12 @@ _PARTS = (
 )
 _HEAD, _PLAIN, _OURS, _INK = "#c1440e", "#7a7a7a", "#1b3a4b", "#333333"
 _TITLES = {
-    "interruption": "person interrupts\n→ robot silent",
-    "hush": "“stop”\n→ robot silent",
-    "stop": "“stop”\n→ head at rest",
+    "interruption": "interrupted\n→ silent",
+    "hush": "“stop”\n→ silent",
+    "stop": "“stop”\n→ head rests",
 }
 _SOON = {"interruption": 0.35, "stop": 0.3}  # s, the goals
+_FIRST_AUDIO = 1.2  # s, likewise
 
 
 def draw(results: Results, machine: str, path: Path) -> None:
@@ -37,7 +38,7 @@ def draw(results: Results, machine: str, path: Path) -> None:
     matplotlib.use("agg")
     turns = [turn for turn in results.turns if turn.counts and math.isfinite(turn.stages["first_audio"])]
     figure = Figure(figsize=(13.0, 6.4), layout="constrained", dpi=120)
-    bars, dots = figure.subplots(1, 2, width_ratios=(4.6, 1.0))
+    bars, dots = figure.subplots(1, 2, width_ratios=(3.9, 1.0))
     _draw_bars(bars, turns, results)
     _draw_dots(dots, results)
     figure.suptitle(f"From the end of the last voiced sample to the first audible one, turn by turn  ({machine})")
@@ -66,6 +67,8 @@ def _draw_bars(axes: Axes, turns: Sequence[Turn], results: Results) -> None:
         if math.isfinite(value):
             axes.axhline(value, color=color, lw=1.2, ls=style)
             axes.text(len(turns) - 0.1, value, f"{text}\n{value:.2f} s", va="center", color=color, size=8)
+    axes.axhline(_FIRST_AUDIO, color=_HEAD, lw=1.0, ls=":")
+    axes.text(len(turns) - 0.1, _FIRST_AUDIO, f"goal (p50)\n{_FIRST_AUDIO:.2f} s", va="center", color=_HEAD, size=8)
     axes.set_xlim(-0.8, len(turns) - 0.2)
     axes.set_ylim(0.0, None)
     axes.set_ylabel("seconds after the end of speech")
@@ -91,7 +94,7 @@ def _draw_dots(axes: Axes, results: Results) -> None:
     axes.axhline(0.0, color=_INK, lw=0.6)
     axes.set_xticks(range(len(values)), [_TITLES[kind] for kind in values], size=8)
     axes.set_xlim(-0.6, len(values) - 0.4)
-    axes.set_ylabel("seconds")
+    axes.set_title("from the first voiced sample,\nor the end of the word", size=9)
     _plainly(axes)
 
 

@@ -14,6 +14,12 @@ from lfm_voice_ros.core.types import Json
 from lfm_voice_ros.evaluation.turn_times import AHEAD, STAGES, Results, Spread
 
 _NONE = "–"
+_ABOUT = (
+    "Times count from the end of the last voiced sample that the person said. The head moves with the first change of "
+    "a joint, the first audio is the first audible sample of the robot's voice. Cold is the first turn after the "
+    "start, warm are all others; plain is the plain pipeline on the same recordings (`evaluation/yardstick.py`). In "
+    "parentheses: of how many turns."
+)
 _STAGE_COLUMNS = ("ms after the end of speech", "p50", "p95", "cold", "warm p50", "warm p95", "plain p50", "plain p95")
 _OTHER_COLUMNS = ("", "measured", "goal")
 
@@ -87,10 +93,14 @@ def counts(results: Results) -> dict[str, tuple[str, int, int | None]]:
             sum(t.counts for t in turns),
             len(turns),
         ),
-        "missed_calls": ("turns in which a call was missed", sum(t.missed > 0 for t in turns), len(turns)),
+        "missed": (
+            "turns that were missed: no words, or a call",
+            sum(t.deaf or t.missed > 0 for t in turns),
+            len(turns),
+        ),
         "wrong_calls": ("calls that nobody asked for", sum(t.wrong for t in turns) + stray, None),
         "background_calls": ("of them called by background talk", sum(t.wrong for t in background), None),
-        "backchannels_cut": ("replies that “mhm” has ended", sum(t.cut_off for t in back), len(back)),
+        "backchannels_cut": ("replies that “uh-huh” has ended", sum(t.cut_off for t in back), len(back)),
         "stops_spotted": ("stop words that the spotter heard", sum(t.spotted for t in stops), len(stops)),
         "false_stops": ("stop words that nobody had said", results.stops - sum(t.spotted for t in stops), None),
         "stray": ("utterances in which nobody had spoken", len(results.stray), None),
@@ -139,7 +149,7 @@ def as_tables(results: Results) -> list[RenderableType]:
 
 def as_markdown(header: Sequence[str], results: Results, picture: str) -> str:
     """As a page; ``picture`` is how it refers to the picture, empty without one."""
-    parts = [*header]
+    parts = ["# Turns, as `lfm-voice benchmark` has measured them", *header, _ABOUT]
     for columns, rows in ((_STAGE_COLUMNS, stage_rows(results)), (_OTHER_COLUMNS, other_rows(results))):
         marks = ["---" if not index or title == "goal" else "---:" for index, title in enumerate(columns)]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in (columns, marks, *rows)))
@@ -189,6 +199,7 @@ def as_json(header: Sequence[str], results: Results) -> Json:
                 "hush_ms": _rounded(1e3 * turn.hush),
                 "cut_off": turn.cut_off,
                 "spotted": turn.spotted,
+                "deaf": turn.deaf,
                 "missed": turn.missed,
                 "wrong": turn.wrong,
                 "lost": turn.lost,

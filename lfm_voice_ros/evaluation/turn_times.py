@@ -101,6 +101,7 @@ class Turn:
     spotted: bool = False  # a stop word was spotted in it
     missed: int = 0  # calls that were not made
     wrong: int = 0  # calls that were not asked for
+    deaf: bool = False  # an answer is waited for, and no words were understood
     lost: bool = False  # it was said to the robot, and got no utterance, no decision or no reply
     contradicted: bool = False
     failed: bool = False  # the reply was that something failed
@@ -124,6 +125,7 @@ def measure(said: Said, heard: Sequence[Heard], seen: Seen, until: float) -> Tur
     turn.contradicted = any(each.contradicted for each in heard)
     turn.failed = any(each.source == "error" for each in heard)
     if line.answered:
+        turn.deaf = not any(each.understood for each in heard)
         complete = [each for each in heard if each.closed and "decision" in each.times]
         turn.lost = not complete or any(each.understood and each.reply is None for each in heard)
     if heard:

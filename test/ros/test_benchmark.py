@@ -61,10 +61,9 @@ def test_a_talk_is_measured_beside_the_plain_pipeline(tmp_path: Path) -> None:
     assert [turn["kind"] for turn in turns] == ["command", "question"]
     for turn in turns:
         stages, plain = turn["stages_ms"], turn["plain_ms"]
-        assert (
-            0 < stages["utterance"] <= stages["words"] <= stages["decision"] <= stages["reply"] <= stages["first_audio"]
-        )
-        assert 500 <= plain["utterance"] < plain["words"] < plain["decision"] < plain["first_audio"]
+        assert 0 < stages["words"] <= stages["decision"] <= stages["reply"] <= stages["first_audio"]
+        assert 0 < stages["utterance"] <= stages["first_audio"]
+        assert 0 < plain["utterance"] < plain["words"] < plain["decision"] < plain["first_audio"]
     head = turns[0]["stages_ms"]
     assert head["decision"] < head["motion"]
     assert head["command"] < head["motion"]

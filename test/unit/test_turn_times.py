@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,16 @@ def test_background_talk_that_nobody_answers_is_not_lost() -> None:
 def test_calls_that_were_missed_and_calls_that_nobody_asked_for_are_counted() -> None:
     turn = measure(said(LOOK), [heard(("pan_right", "nod"))], Seen(), 20.0)
 
-    assert (turn.missed, turn.wrong) == (1, 2)
+    assert (turn.missed, turn.wrong, turn.deaf) == (1, 2, False)
+
+
+def test_a_sentence_of_which_no_word_was_understood_is_missed_but_not_lost() -> None:
+    wordless = replace(heard(reply=None), understood=False)
+
+    turn = measure(said(TALK), [wordless], Seen(), 20.0)
+
+    assert turn.deaf
+    assert not turn.lost
 
 
 def test_a_stop_may_be_a_call_or_none() -> None:
@@ -279,8 +289,8 @@ def test_the_data_has_every_number_and_no_other_than_numbers(results: Results) -
 def test_the_page_has_a_row_for_every_figure_and_the_picture(results: Results) -> None:
     page = as_markdown(["a machine"], results, "turns.png")
 
-    assert page.startswith("a machine\n\n")
-    assert page.count("\n|") == 4 + len(stage_rows(results)) + len(other_rows(results)) - (page[0] == "|")
+    assert "\n\na machine\n\n" in page
+    assert page.count("\n|") == 4 + len(stage_rows(results)) + len(other_rows(results))
     assert "≤ 1200 ms: met" in page
     assert "turns.png" in page
     assert "nan" not in page
