@@ -164,7 +164,7 @@ def labels(times: NDArray[np.float64], word: str, word_end: float) -> NDArray[np
 
 
 def train(
-    looked: NDArray[np.float32], labelled: NDArray[np.int64], seed: int, steps: int = 3000, hidden: int = 48
+    looked: NDArray[np.float32], labelled: NDArray[np.int64], seed: int, steps: int = 4000, hidden: int = 64
 ) -> Head:
     """Fit the head; its thresholds are 0.5. Raises ResourceError when torch is missing."""
     try:

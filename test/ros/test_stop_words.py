@@ -50,7 +50,7 @@ def hear(start: Start, probe: Probe) -> Callable[..., Callable[[Samples], float]
 
     def begin(**parameters: Any) -> Callable[[Samples], float]:
         taken = probe.subscribe("audio/input", Audio)
-        start("audio_capture", parameters={"source": "topic", **parameters})
+        start("audio_capture", parameters={"source": "topic", **parameters}).wait_for_output("listening to")
 
         def speak(samples: Samples) -> float:
             end = at = probe.now()
@@ -59,8 +59,7 @@ def hear(start: Start, probe: Probe) -> Callable[..., Callable[[Samples], float]
                 message.header.stamp = to_stamp(end)
                 probe.publish("audio/external", message)
                 end += piece.size / 16_000
-            last = end - 0.2
-            probe.wait_for(lambda: taken and to_seconds(taken[-1].header.stamp) >= last - 0.1, what="the sound taken")
+            probe.wait_for(lambda: taken and to_seconds(taken[-1].header.stamp) > end - 0.3, what="the sound taken")
             return at
 
         return speak
