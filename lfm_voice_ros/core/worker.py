@@ -5,9 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
+
+_WAKE_UP = object()  # no item: a worker that waits without a time-out costs nothing at rest
 
 
 class Worker(Generic[Item]):
@@ -28,7 +31,7 @@ class Worker(Generic[Item]):
         self.dropped = 0
         self._work = work
         self._failed = failed
-        self._items: queue.Queue[Item] = queue.Queue(capacity)
+        self._items: queue.Queue[Any] = queue.Queue(capacity)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -49,7 +52,9 @@ class Worker(Generic[Item]):
             try:
                 items.append(self._items.get_nowait())
             except queue.Empty:
-                return items
+                if self._ending.is_set():
+                    self.end()  # what wakes it up was among them
+                return [item for item in items if item is not _WAKE_UP]
 
     def waiting(self) -> int:
         """How many items have not begun."""
@@ -58,6 +63,8 @@ class Worker(Generic[Item]):
     def end(self) -> None:
         """Begin no more items."""
         self._ending.set()
+        with suppress(queue.Full):  # where it is full nobody waits
+            self._items.put_nowait(_WAKE_UP)
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End after the item in hand; False when it is still busy after ``timeout`` seconds."""
@@ -67,10 +74,9 @@ class Worker(Generic[Item]):
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            try:
-                item = self._items.get(timeout=0.1)
-            except queue.Empty:
-                continue
+            item = self._items.get()
+            if self._ending.is_set():
+                return
             try:
                 self._work(item)
             except Exception as exc:  # the worker outlives any single item

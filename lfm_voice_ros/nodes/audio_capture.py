@@ -362,9 +362,10 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             self._chunk_at = at
         self._chunk.append(samples)
         if sum(part.size for part in self._chunk) >= _CHUNK:
-            chunk = samples_to_field(np.concatenate(self._chunk))
-            self._chunk = []
-            self._audio.publish(Audio(header=self.header(self._chunk_at), sample_rate=SAMPLE_RATE, samples=chunk))
+            chunk, self._chunk = self._chunk, []
+            if self._audio.get_subscription_count():
+                field = samples_to_field(np.concatenate(chunk))
+                self._audio.publish(Audio(header=self.header(self._chunk_at), sample_rate=SAMPLE_RATE, samples=field))
 
     def _on_listen(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._listening = bool(request.data)
