@@ -8,6 +8,7 @@ from lfm_voice_ros.core.ports import VoiceActivityDetector
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 
 AFTERWARDS = 0.1  # s for which a gear still rattles
+_WATCHDOG = 1.0  # s of sound after which a head that says nothing more no longer counts as moving
 #: Of 60 motions that nobody spoke over, one passes for speech at this, and 24 without it; see docs/turn-taking.md.
 _LIFTED = 0.9  # mean probability over _FRAMES at which speech begins
 _FRAMES = 4  # 0.13 s
@@ -34,13 +35,18 @@ class MotorAware:
         self._silent = 0  # samples
 
     def moving(self, moving: bool) -> None:
-        """Say whether the head moves. May be called from any thread."""
+        """Say whether the head moves, some times a second while it does. May be called from any thread."""
+        if moving:
+            self._left = round(_WATCHDOG * SAMPLE_RATE)
+        elif self._moving:
+            self._left = round(AFTERWARDS * SAMPLE_RATE)
         self._moving = moving
 
     def probability(self, frame: Samples) -> float:
         """See the port; 0 for what isn't believed."""
         probability = self._detector.probability(frame)
-        moving, mode = self._moves(frame.size), self.mode
+        moving, mode = self._left > 0, self.mode
+        self._left -= frame.size
         if mode == "gate" and moving:
             self._begun = False
             return 0.0
@@ -62,10 +68,3 @@ class MotorAware:
         self._detector.reset()
         self._recent.clear()
         self._begun = False
-
-    def _moves(self, samples: int) -> bool:
-        if self._moving:
-            self._left = round(AFTERWARDS * SAMPLE_RATE)
-            return True
-        self._left -= samples
-        return self._left > -samples

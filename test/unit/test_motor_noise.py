@@ -75,3 +75,11 @@ def test_a_new_stream_begins_with_doubt_again(mode: str) -> None:
     detector.reset()
     detector.moving(True)
     assert detector.probability(FRAME) == (0.4 if mode == "off" else 0.0)
+
+
+def test_a_head_that_says_nothing_more_does_not_make_deaf_for_ever() -> None:
+    detector = MotorAware(Scripted([0.9] * 40), "gate")
+    detector.moving(True)
+    heard = [detector.probability(FRAME) for _ in range(40)]
+    assert heard[0] == 0.0
+    assert heard[-1] == 0.9
