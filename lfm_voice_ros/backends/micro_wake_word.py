@@ -30,8 +30,8 @@ class MicroWakeWord:
         """
         if name not in WAKE_WORDS and not Path(name).expanduser().is_file():
             raise ConfigurationError(
-                f"there is no wake word '{name}'; there are: {', '.join(WAKE_WORDS)}, or the path of the JSON file of a "
-                "microWakeWord model"
+                f"there is no wake word '{name}'; there are: {', '.join(WAKE_WORDS)}, or the path of the JSON "
+                "file of a microWakeWord model"
             )
         try:
             import pymicro_wakeword

@@ -118,9 +118,7 @@ class StopWords:
         """
         self._head = head or Head.load(model_file("stop_words/head.npz"))
         if unknown := [word for word in words if word not in self._head.words]:
-            raise ConfigurationError(
-                f"'{unknown[0]}' is no stop word; there are: {', '.join(self._head.words)}"
-            )
+            raise ConfigurationError(f"'{unknown[0]}' is no stop word; there are: {', '.join(self._head.words)}")
         self.name = f"openWakeWord {', '.join(words)}"
         self._wanted = [self._head.words.index(word) for word in words]
         self._embedder = Embedder()

@@ -64,7 +64,9 @@ def _groups(scores: Mapping[tuple[str, str], Score]) -> dict[str, Score]:
 
 
 def _show(scores: Mapping[tuple[str, str], Score]) -> None:
-    table = Table("", "missed", "false stops an hour", "known after p50", "p95", "of one core", caption="95 % intervals")
+    table = Table(
+        "", "missed", "false stops an hour", "known after p50", "p95", "of one core", caption="95 % intervals"
+    )
     for name, one in _groups(scores).items():
         table.add_row(
             name,

@@ -97,7 +97,9 @@ def phrases(voice: Sequence[Synthesizer]) -> Iterator[Phrase]:
             samples = _say(manner, text)
             yield Phrase(text, _word(text), samples, _last_voiced(samples))
         for front, rest in LONGER:
-            yield Phrase(front + rest, _word(front), _say(manner, front + rest), _last_voiced(_say(manner, f"{front}.")))
+            yield Phrase(
+                front + rest, _word(front), _say(manner, front + rest), _last_voiced(_say(manner, f"{front}."))
+            )
 
 
 def stop_recordings(voices: Sequence[str], conditions: Sequence[str], seed: int) -> Iterator[Recording]:
