@@ -153,7 +153,8 @@ def looks(embedder: Embedder, samples: Samples) -> tuple[NDArray[np.float32], ND
 def join(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Put each embedding behind those before it: shape (n, SIZE) to (n, LOOK * SIZE)."""
     padded = np.concatenate((np.repeat(vectors[:1], LOOK - 1, axis=0), vectors))
-    return np.concatenate([padded[shift : shift + len(vectors)] for shift in range(LOOK)], axis=1)
+    parts = [padded[shift : shift + len(vectors)] for shift in range(LOOK)]
+    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def labels(times: NDArray[np.float64], word: str, word_end: float) -> NDArray[np.int64]:
