@@ -63,6 +63,7 @@ PARAMETERS = {
     "tts": ("dialogue", "synthesizer"),
     "audio_source": ("audio_capture", "source"),
     "audio_sink": ("audio_player", "sink"),
+    "wake_word": ("audio_capture", "wake_word"),
 }
 
 
@@ -148,6 +149,12 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="",
                 description="Where the robot speaks: sound_card, sound_card:NAME_OR_INDEX, wav:FOLDER (one file a "
                 "reply), or none. Empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "wake_word",
+                default_value="",
+                description="What a person says first when they talk to the robot: okay_nabu, hey_jarvis, alexa, "
+                "hey_mycroft, or the JSON file of a microWakeWord model. Empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
                 "head",

@@ -15,6 +15,7 @@ from lfm_voice_ros.commands import (
     evaluate_transcriber,
     monitor,
     replies,
+    stop_words,
     train,
     training,
     turns,
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     replies.add_to(commands)
     turns.add_to(commands)
     benchmark.add_to(commands)
+    stop_words.add_to(commands)
     training.add_to(commands)
     data.add_to(commands)
     train.add_to(commands)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lfm_voice_ros.core.errors import ConfigurationError
-from lfm_voice_ros.core.ports import Synthesizer, Transcriber
+from lfm_voice_ros.core.ports import KeywordSpotter, Synthesizer, Transcriber
 from lfm_voice_ros.core.settings import DialogueSettings, TranscriberSettings
 
 
@@ -42,3 +44,20 @@ def load_synthesizer(
 
         return Lfm2AudioVoice(dialogue or DialogueSettings())
     raise ConfigurationError(f"there is no synthesizer '{name}'; there are: piper, lfm2_audio")
+
+
+def load_stop_spotter(words: Sequence[str]) -> KeywordSpotter:
+    """Load what hears stop words; takes half a second.
+
+    Raises ConfigurationError for a word that it can't hear, ResourceError when the library is missing.
+    """
+    from lfm_voice_ros.backends.open_wake_word import StopWords
+
+    return StopWords(words)
+
+
+def load_wake_spotter(name: str) -> KeywordSpotter:
+    """Load what hears a wake word. Raises ConfigurationError, ResourceError: see MicroWakeWord."""
+    from lfm_voice_ros.backends.micro_wake_word import MicroWakeWord
+
+    return MicroWakeWord(name)

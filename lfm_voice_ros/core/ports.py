@@ -17,6 +17,7 @@ from lfm_voice_ros.core.types import (
     Question,
     Reply,
     Samples,
+    Spot,
     ToolCall,
     ToolDecision,
     ToolResult,
@@ -38,6 +39,18 @@ class VoiceActivityDetector(Protocol):
 
     def reset(self) -> None:
         """Forget what was heard before."""
+
+
+class KeywordSpotter(Protocol):
+    """Hears a few words in a stream of sound, while they are spoken."""
+
+    name: str
+
+    def push(self, samples: Samples, at: float) -> list[Spot]:
+        """Take the next sound at 16 kHz and the time (s) of its first sample; give the words that were spotted."""
+
+    def reset(self) -> None:
+        """What comes next is another stream."""
 
 
 class Transcriber(Protocol):

@@ -156,7 +156,32 @@ class AudioCaptureSettings:
         live=True,
     )
     push_to_talk: bool = setting(
-        False, "hear the person only while the topic push_to_talk (std_msgs/Bool) says true", live=True
+        False,
+        "hear the person only while the button is pressed: topic push_to_talk (std_msgs/Bool), service "
+        "push_to_talk/press (std_srvs/SetBool)",
+        live=True,
+    )
+    stop_words: list[str] = setting(
+        ["stop", "halt", "freeze"],
+        "words that stop everything at once, without waiting for recognition; of these, or [] for none",
+    )
+    wake_word: str = setting(
+        "",
+        "utterances count only after this word: okay_nabu, hey_jarvis, alexa, hey_mycroft or the JSON file of a "
+        "microWakeWord model; empty: all count",
+    )
+    follow_up: float = setting(
+        8.0,
+        "s after a reply in which an utterance needs no wake word; 0: each needs it",
+        minimum=0.0,
+        maximum=60.0,
+        live=True,
+    )
+    motor_noise: str = setting(
+        "lift",
+        "while the head moves: lift what an utterance needs to begin, gate (hear nothing but stop words), or off",
+        choices=("off", "lift", "gate"),
+        live=True,
     )
     reconnect_period: float = setting(
         1.0, "s between tries to open a lost device", minimum=0.1, maximum=60.0, live=True

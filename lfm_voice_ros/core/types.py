@@ -39,6 +39,15 @@ class Utterance:
 
 
 @dataclass(frozen=True)
+class Spot:
+    """A word that was spotted while it was spoken."""
+
+    word: str
+    end: float  # s, of the word
+    confidence: float  # [0, 1]
+
+
+@dataclass(frozen=True)
 class Transcript:
     """The words of an utterance; an empty text says that nothing was understood."""
 

@@ -10,39 +10,11 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Newest(Generic[Item]):
-    """Work of which only the newest counts, for a worker that others use too: one item waits at most."""
-
-    def __init__(self, put: Callable[[Callable[[], None]], bool], work: Callable[[Item], None]) -> None:
-        """``put`` hands a job to the worker, which then does ``work`` with the newest item."""
-        self._put = put
-        self._work = work
-        self._lock = threading.Lock()
-        self._waiting: list[Item] = []
-
-    def offer(self, item: Item) -> None:
-        """Have it worked on in the place of one that has not begun; from any thread."""
-        with self._lock:
-            queued = bool(self._waiting)
-            self._waiting = [item]
-        if not queued and not self._put(self._begin):
-            self._take()
-
-    def _begin(self) -> None:
-        for item in self._take():
-            self._work(item)
-
-    def _take(self) -> list[Item]:
-        with self._lock:
-            items, self._waiting = self._waiting, []
-        return items
-
-
 class Worker(Generic[Item]):
     """Calls ``work(item)`` for each item handed to :meth:`put`, in order, in a thread of its own.
 
-    When the queue is full the new item is dropped and counted in ``dropped``. Beside the queue one item of less
-    importance may wait, :meth:`put_behind`. An error that ``work`` lets out is given to ``failed`` and the worker goes
+    When the queue is full the new item is dropped and counted in ``dropped``. Beside the queue items of less
+    importance may wait, one of each kind, :meth:`put_behind`. An error that ``work`` lets out is given to ``failed`` and the worker goes
     on. ``put``, ``put_behind``, ``clear`` and ``stop`` may be called from any thread.
     """
 
@@ -59,7 +31,7 @@ class Worker(Generic[Item]):
         self._failed = failed
         self._capacity = capacity
         self._items: deque[Item] = deque()
-        self._behind: deque[Item] = deque(maxlen=1)
+        self._behind: dict[str, Item] = {}  # by kind
         self._changed = threading.Condition()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -75,21 +47,21 @@ class Worker(Generic[Item]):
             self._changed.notify()
         return True
 
-    def put_behind(self, item: Item) -> list[Item]:
+    def put_behind(self, item: Item, kind: str = "") -> list[Item]:
         """Hand over what is begun only when the queue is empty.
 
-        One such item waits: it takes the place of an older one that has not begun, which is given back.
+        Of each ``kind`` one such item waits: it takes the place of an older one that has not begun, which is given back.
         """
         with self._changed:
-            replaced = list(self._behind)
-            self._behind.append(item)
+            replaced = [self._behind.pop(kind)] if kind in self._behind else []
+            self._behind[kind] = item
             self._changed.notify()
         return replaced
 
     def clear(self) -> list[Item]:
         """Take back, in order, the items that have not begun."""
         with self._changed:
-            items = [*self._items, *self._behind]
+            items = [*self._items, *self._behind.values()]
             self._items.clear()
             self._behind.clear()
         return items
@@ -117,7 +89,7 @@ class Worker(Generic[Item]):
                 self._changed.wait_for(lambda: self._ending or self._items or self._behind)
                 if self._ending:
                     return
-                item = self._items.popleft() if self._items else self._behind.popleft()
+                item = self._items.popleft() if self._items else self._behind.pop(next(iter(self._behind)))
             try:
                 self._work(item)
             except Exception as exc:  # the worker outlives any single item

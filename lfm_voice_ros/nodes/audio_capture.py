@@ -14,6 +14,7 @@ import numpy as np
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
+from lfm_voice_ros.core.attention import Attention
 from lfm_voice_ros.core.end_of_turn import Ending
 from lfm_voice_ros.core.endpointing import (
     Endpointer,
@@ -26,16 +27,18 @@ from lfm_voice_ros.core.endpointing import (
 )
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError, VoiceError
 from lfm_voice_ros.core.health import Level
+from lfm_voice_ros.core.motor_noise import MotorAware
 from lfm_voice_ros.core.playback import RobotVoice
 from lfm_voice_ros.core.ports import AudioSource
 from lfm_voice_ros.core.settings import AudioCaptureSettings
-from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
-from lfm_voice_ros.msg import Audio, EndOfTurn, Interrupt, Playback, VoiceActivity
+from lfm_voice_ros.core.types import SAMPLE_RATE, Samples, Utterance
+from lfm_voice_ros.msg import Asking, Audio, EndOfTurn, HeadState, Interrupt, Playback, VoiceActivity
 from lfm_voice_ros.msg import Utterance as UtteranceMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
 from lfm_voice_ros.nodes.conversions import samples_to_field, utterance_to_msg
 from lfm_voice_ros.nodes.external_sound import ExternalSound
+from lfm_voice_ros.nodes.keyword_ears import KeywordEars
 from lfm_voice_ros.nodes.runtime import run
 
 _TEND_PERIOD = 0.1  # s between looks at the source
@@ -68,7 +71,8 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
 
     In a pause it publishes ``utterance/draft``; ``end_of_turn`` says what was said, and so how long the pause may be.
 
-    Threads: the source delivers in its own; ``device`` opens and watches it; ``hearing`` runs the VAD and publishes.
+    Threads: the source delivers in its own; ``device`` opens and watches it; ``hearing`` runs the VAD and publishes;
+    ``keywords`` listens for stop words and the wake word (KeywordEars).
     """
 
     rereads = True
@@ -79,6 +83,10 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._make_source: Callable[[], _Source] | None = None
         self._ids = UtteranceIds()
         self._listener: Listener | None = None
+        self._vad: MotorAware | None = None  # of the listener
+        self._head_moves = False
+        self._attention: Attention | None = None  # with a wake word; of the worker "hearing"
+        self._not_meant = 0  # utterances that weren't for the robot
         self._source: _Source | None = None
         self._released = threading.Event()  # the source, after the node became inactive
         self._next_try = 0.0  # s, monotonic
@@ -101,9 +109,13 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._listening = True
         self._pressed = False
         self.listen(Playback, "playback", self._on_playback, qos.EVENT)
-        self.listen(Bool, "push_to_talk", self._on_push_to_talk, qos.EVENT)
+        self.listen(Bool, "push_to_talk", lambda msg: self._press(msg.data), qos.EVENT)
         self.listen(EndOfTurn, "end_of_turn", self._on_end_of_turn, qos.EVENT)
+        self.listen(HeadState, "head/state", self._on_head_state, qos.STATE)
+        self.listen(Asking, "asking", self._on_asking, qos.STATE)
         self.create_service(SetBool, "listen", self._on_listen)
+        self.create_service(SetBool, "push_to_talk/press", self._on_press)
+        self._keywords = KeywordEars(self, lambda end: self._attend(lambda attention: attention.woken(end)))
         self._hearing = self.add_worker("hearing", self._hear, _BACKLOG)
         self._device = self.add_worker("device", self._tend, 1)
         self.every(_TEND_PERIOD, self._on_tend)
@@ -115,6 +127,8 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
     def configure(self) -> None:
         """Find out what the source is; it is opened when the node becomes active."""
         self._make_source = self._source_maker(self.settings.source)
+        self._attention = Attention(self.settings.follow_up) if self.settings.wake_word else None
+        self._keywords.listen_for([word for word in self.settings.stop_words if word], self.settings.wake_word)
 
     def activate(self) -> None:
         """Begin to open the source; a source that can't be opened is tried again every ``reconnect_period``."""
@@ -163,6 +177,9 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self.health.value("seconds since sound", f"{now - self._delivered_at:.1f}")
         self.health.value("seconds since speech", f"{now - self._spoken_at:.1f}")
         self.health.value("overflows", getattr(source, "overflows", 0))
+        self._keywords.tell()
+        if self.settings.wake_word:
+            self.health.value("utterances not for the robot", self._not_meant)
         if self._external is not None:
             for kind, count in self._external.dropped.copy().items():
                 self.health.value(f"external sound dropped: {kind}", count)
@@ -236,7 +253,9 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             if self._listener is None:
                 from lfm_voice_ros.backends.silero_vad import SileroVad
 
-                self._listener = Listener(SileroVad(), Endpointer(self.settings, self._ids))
+                self._vad = MotorAware(SileroVad(), self.settings.motor_noise)
+                self._vad.moving(self._head_moves)
+                self._listener = Listener(self._vad, Endpointer(self.settings, self._ids))
             if self._make_source is None:
                 return  # cleaned up meanwhile
             source = self._make_source()
@@ -275,8 +294,10 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         if self._listener is None:
             return  # no source delivers before there is one
         if sound is None:
+            self._keywords.end()
             self._handle(self._listener.finish())
             return
+        self._keywords.hear(sound.samples, sound.at)
         self._publish_audio(sound.samples, sound.at)
         samples = sound.samples if sound.counts else np.zeros_like(sound.samples)
         before, heard = self._listener.push(samples, sound.at)
@@ -291,6 +312,10 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
     def _renew(self) -> None:
         if self._listener is not None:
             self._listener.use(Endpointer(self.settings, self._ids))
+        if self._vad is not None:
+            self._vad.mode = self.settings.motor_noise
+        if self._attention is not None:
+            self._attention.use(self.settings.follow_up)
 
     def _judge(self, utterance_id: str, speech_end: float, ending: Ending) -> None:
         if self._listener is not None:
@@ -305,13 +330,30 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
                 self._publish_activity(event.utterance_id, event.at)
                 self._barge_in(event.at)
             elif isinstance(event, SpeechPaused):
-                if self._drafts.get_subscription_count():
-                    self._drafts.publish(utterance_to_msg(event.utterance))
+                if self._drafts.get_subscription_count() and (so_far := self._meant(event.utterance)) is not None:
+                    self._drafts.publish(utterance_to_msg(so_far))
             elif isinstance(event, SpeechEnded):
-                self._utterances.publish(utterance_to_msg(event.utterance))
+                if (utterance := self._meant(event.utterance)) is not None:
+                    self._utterances.publish(utterance_to_msg(utterance))
+                else:
+                    self._not_meant += 1
                 self._publish_activity("", event.utterance.speech_end)
             else:
                 self.get_logger().debug(f"{event.seconds:.2f} s of speech are too short for an utterance")
+
+    def _meant(self, utterance: Utterance) -> Utterance | None:
+        """What of an utterance is for the robot."""
+        return utterance if self._attention is None else self._attention.takes(utterance)
+
+    def _attend(self, learn: Callable[[Attention], None]) -> None:
+        """Tell the attention something, in the worker that asks it. From any thread."""
+
+        def tell() -> None:
+            if self._attention is not None:
+                learn(self._attention)
+
+        if self.settings.wake_word:
+            self._hearing.put(tell)
 
     def _barge_in(self, at: float) -> None:
         reply = self._robot.playing(time.monotonic())
@@ -341,9 +383,10 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             self._chunk_at = at
         self._chunk.append(samples)
         if sum(part.size for part in self._chunk) >= _CHUNK:
-            chunk = samples_to_field(np.concatenate(self._chunk))
-            self._chunk = []
-            self._audio.publish(Audio(header=self.header(self._chunk_at), sample_rate=SAMPLE_RATE, samples=chunk))
+            chunk, self._chunk = self._chunk, []
+            if self._audio.get_subscription_count():
+                field = samples_to_field(np.concatenate(chunk))
+                self._audio.publish(Audio(header=self.header(self._chunk_at), sample_rate=SAMPLE_RATE, samples=field))
 
     def _on_listen(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._listening = bool(request.data)
@@ -357,9 +400,11 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self.get_logger().info(response.message)
         return response
 
-    def _on_push_to_talk(self, msg: Bool) -> None:
-        released = self._pressed and not msg.data
-        self._pressed = msg.data
+    def _press(self, down: bool) -> None:
+        released = self._pressed and not down
+        self._pressed = down
+        now = self.now()
+        self._attend(lambda attention: attention.pressed(down, now))
         if released and self.settings.push_to_talk:
             self._hearing.put(None)  # the end of the utterance is known: no silence need be waited for
 
@@ -370,8 +415,30 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             return  # of a newer version: as if the words said nothing
         self._hearing.put(partial(self._judge, msg.utterance_id, to_seconds(msg.speech_end), ending))
 
+    def _on_press(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        response.success = self.active
+        response.message = "audio_capture is not active; activate it: ros2 lifecycle set /audio_capture activate"
+        if self.active:
+            self._press(bool(request.data))
+            response.message = self._ears()
+        return response
+
+    def _on_asking(self, msg: Asking) -> None:
+        at = to_seconds(msg.header.stamp)
+        self._attend(lambda attention: attention.asked(msg.open, at))
+
+    def _on_head_state(self, msg: HeadState) -> None:
+        self._head_moves = msg.moving
+        if self._vad is not None:
+            self._vad.moving(msg.moving)
+
     def _on_playback(self, msg: Playback) -> None:
         self._robot.update(msg.utterance_id, msg.state, time.monotonic())
+        at = to_seconds(msg.header.stamp)
+        if msg.state in (Playback.FINISHED, Playback.INTERRUPTED):
+            self._attend(lambda attention: attention.fell_silent(at))
+        elif msg.state == Playback.STARTED:
+            self._attend(lambda attention: attention.talking(at))
 
 
 def _level_dbfs(frame: Samples) -> float:

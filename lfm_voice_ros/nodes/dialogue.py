@@ -25,7 +25,6 @@ from lfm_voice_ros.core.settings import DialogueSettings
 from lfm_voice_ros.core.turns import PROBLEMS, Turn, TurnBook
 from lfm_voice_ros.core.types import Question, Reply, Samples, ToolSpec, Transcript
 from lfm_voice_ros.core.types import ToolDecision as Decision
-from lfm_voice_ros.core.worker import Newest
 from lfm_voice_ros.dialogue.early_listening import EarlyListening
 from lfm_voice_ros.dialogue.sentence_cache import SentenceCache
 from lfm_voice_ros.dialogue.spoken import SilentEngine, SpokenEngine, parts
@@ -65,7 +64,7 @@ _MOMENTS = (
     *("reply", "first_audio", "playback", "end"),
 )
 _JOBS = 3  # for the worker in a turn: to listen, to answer, to remember
-_MORE_JOBS = 3  # beside the turns: to listen to a draft, to prepare its answer, to rest
+_MORE_JOBS = 1  # beside the turns: to rest
 _DRAFTS = 4  # utterances whose prepared sentence is remembered
 _LOADING = "I am sorry, I am still loading my speech model."
 _NO_ANSWER = "I am sorry, I can't answer right now."
@@ -101,8 +100,6 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._answering = ""  # the utterance that the worker answers
         self._answered = ""  # the utterance that it answers or has answered last
         self._jobs = self.add_worker("answer", self._work, _JOBS * self.settings.queue + _MORE_JOBS)
-        self._heard_draft = Newest[Utterance](self._jobs.put, self._listen_early)
-        self._asked_draft = Newest[Question](self._jobs.put, self._prepare)
         self._loader = self.add_worker("loader", _call, 2)
         self._adapter = ""  # in use, or about to be
         self._replies = self.create_publisher(ReplyMsg, "reply", qos.EVENT)
@@ -199,7 +196,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
 
     def _on_utterance_draft(self, msg: Utterance) -> None:
         if self.settings.prepare and self._engine.hears:
-            self._heard_draft.offer(msg)
+            self._jobs.put_behind(partial(self._listen_early, msg), "listen")
 
     def _on_transcript_draft(self, msg: TranscriptMsg) -> None:
         end = to_seconds(msg.speech_end)
@@ -225,7 +222,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         if question is None or draft is None:
             return
         if question.results or not self._asked.covers(draft.speech_end):
-            self._asked_draft.offer(question)
+            self._jobs.put_behind(partial(self._prepare, question), "prepare")
 
     def _on_activity(self, msg: VoiceActivity) -> None:
         self._person_speaks = msg.speaking
@@ -346,7 +343,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         if not self.active or question.utterance_id == self._answered:
             return
         if self._pressing():
-            self._asked_draft.offer(question)  # behind what waits
+            self._jobs.put_behind(partial(self._prepare, question), "prepare")  # behind what waits
             return
         begun = ""
         with suppress(ResourceError):  # the answer itself will tell
@@ -355,7 +352,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
                     begun = sentence
                     self._note_prepared(question.utterance_id, sentence)
                 if self._pressing():
-                    self._asked_draft.offer(question)
+                    self._jobs.put_behind(partial(self._prepare, question), "prepare")
                     return
 
     def _note_prepared(self, utterance_id: str, sentence: str) -> None:

@@ -18,7 +18,7 @@ from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.resources import config_file
 from lfm_voice_ros.core.settings import ToolServerSettings
 from lfm_voice_ros.core.types import HeadMove, ToolCall, ToolResult, ToolStatus
-from lfm_voice_ros.msg import ToolDecision
+from lfm_voice_ros.msg import Keyword, ToolDecision
 from lfm_voice_ros.msg import ToolResult as ToolResultMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
@@ -37,6 +37,7 @@ from lfm_voice_ros.tools.tasks import Task
 
 _ASK_PERIOD = 0.3  # s
 _CHECK_PERIOD = 1.0  # s between looks for tasks that are overdue or lost
+_STOP_WORD = 0.2  # s that a stop word takes at least
 _REMEMBERED = 256  # utterances; a second decision for one of them is not run
 
 
@@ -48,6 +49,7 @@ class _Job:
         self.calls = calls
         self.canceled = threading.Event()
         self.ending: tuple[Task, ...] = ()  # tasks that were asked to end for it
+        self.halts = 0  # halts before it
         self._future = future
 
     def answer(self, msg: ToolResultMsg) -> None:
@@ -78,12 +80,15 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         self._jobs = self.add_worker("tools", self._work, self.settings.queue)
         self._running: _Job | None = None
         self._counts: Counter[ToolStatus] = Counter()
+        self._halts = 0  # so many times all was given up
+        self._stopped_at = 0.0  # s, end of the last stop word
         self._decided: deque[str] = deque(maxlen=_REMEMBERED)
         self._results = self.create_publisher(ToolResultMsg, "tool_result", qos.EVENT)
         self._foretold = self.create_publisher(ToolResultMsg, "tool_result/draft", qos.EVENT)
         self.listen(ToolDecision, "tool_decision/draft", self._on_draft, qos.EVENT)
         # Not listen(): a stop is heard in every state.
         self.create_subscription(ToolDecision, "tool_decision", self._on_decision, qos.EVENT)
+        self.create_subscription(Keyword, "keyword", self._on_keyword, qos.EVENT)
         # A group of its own: while it awaits a tool, the head's answers must still be taken.
         self.create_service(CallTool, "call_tool", self._on_call_tool, callback_group=ReentrantCallbackGroup())
         self.create_timer(_CHECK_PERIOD, self._check_tasks)
@@ -95,14 +100,28 @@ class ToolServer(VoiceNode[ToolServerSettings]):
 
     def deactivate(self) -> None:
         """Stop what runs, and give up what waits; calls are refused from now on."""
+        self._halt("tool_server was deactivated")
+        self._executor.leave(self._skills.tasks.cancel(newest=False))
+
+    def _on_keyword(self, msg: Keyword) -> None:
+        """Do what a stop does past its queue; the call of the sentence that it is in comes later, with a result."""
+        if msg.kind != Keyword.STOP:
+            return
+        # A clock that is ahead must not make this node deaf to what comes after the word.
+        self._stopped_at = max(self._stopped_at, min(to_seconds(msg.header.stamp), self.now()))
+        self._halt("a stop word came first")
+        self._executor.leave(self._skills.tasks.cancel(newest=False))
+
+    def _halt(self, why: str) -> None:
+        """Stop the head now, and give up what runs and what was to come."""
         self._head.stop_now()
+        self._halts += 1
         if running := self._running:
             running.canceled.set()
-        self._executor.leave(self._skills.tasks.cancel(newest=False))
         for waiting in self._jobs.clear():
             if waiting:
                 self._executor.leave(waiting.ending)
-                self._refuse(waiting, ToolStatus.CANCELED, "", "tool_server was deactivated")
+                self._refuse(waiting, ToolStatus.CANCELED, "", why)
 
     def _check_tasks(self) -> None:
         self._skills.tasks.check()
@@ -116,13 +135,17 @@ class ToolServer(VoiceNode[ToolServerSettings]):
             return
         self._decided.append(msg.utterance_id)
         calls = self._calls(msg)
-        if not calls or not (self.active or any(self._executor.stops(call) for call in calls)):
+        stops = any(self._executor.stops(call) for call in calls)
+        if not calls or not (self.active or stops):
             return
         job = _Job(msg.utterance_id, calls)
         age = self.now() - to_seconds(msg.speech_end)
-        if not to_seconds(msg.speech_end) or age <= self.settings.max_age:
+        if 0 < to_seconds(msg.speech_end) < self._stopped_at - _STOP_WORD and not stops:
+            # It was said before the stop word, and decided after it.
+            self._refuse(job, ToolStatus.CANCELED, "", "a stop word came first")
+        elif not to_seconds(msg.speech_end) or age <= self.settings.max_age:
             self._hand_over(job)
-        elif any(self._executor.stops(call) for call in calls):
+        elif stops:
             job.canceled.set()  # no stop comes too late; what else was asked for does
             self._hand_over(job)
         else:
@@ -162,15 +185,10 @@ class ToolServer(VoiceNode[ToolServerSettings]):
         if any(self._executor.stops(call) for call in job.calls):
             # Past the queue: the head stops now, and what was to come is given up. The call itself then runs as any
             # other, and its result says where the head stopped.
-            self._head.stop_now()
-            if running := self._running:
-                running.canceled.set()
-            for waiting in self._jobs.clear():
-                if waiting:
-                    self._executor.leave(waiting.ending)
-                    self._refuse(waiting, ToolStatus.CANCELED, "", "stop came first")
+            self._halt("stop came first")
         # Behind the marks above: what is just being begun sees one of the two. What becomes of these, the call tells.
         job.ending = self._executor.interrupt(job.calls)
+        job.halts = self._halts
         if self._jobs.put(job):
             self.well("queue")
         else:
@@ -187,8 +205,8 @@ class ToolServer(VoiceNode[ToolServerSettings]):
             self._find_head()
             return
         self._running = job
-        if not self.active:
-            job.canceled.set()  # all but a stop
+        if not self.active or job.halts != self._halts:
+            job.canceled.set()  # all but a stop; a halt can come between the queue and the mark above
         try:
             self._executor.run(job.calls, job.canceled.is_set, partial(self._publish, job), job.ending)
         except Exception as exc:

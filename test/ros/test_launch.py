@@ -33,6 +33,7 @@ ARGUMENTS = [
     "tts",
     "audio_source",
     "audio_sink",
+    "wake_word",
     "head",
     "head_file",
     "record",

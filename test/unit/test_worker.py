@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from lfm_voice_ros.core.health import Health, Level
-from lfm_voice_ros.core.worker import Newest, Worker
+from lfm_voice_ros.core.worker import Worker
 
 TIMEOUT = 10.0
 
@@ -110,6 +110,18 @@ def test_of_what_is_put_behind_only_the_newest_waits(gate: Gate) -> None:
     assert gate.done == [0]
 
 
+def test_of_each_kind_that_is_put_behind_one_waits(gate: Gate) -> None:
+    worker = Worker("test", gate.work, unexpected, 1)
+    worker.put(0)
+    assert gate.begun.wait(TIMEOUT)
+
+    assert [worker.put_behind(*put) for put in ((6, "a"), (7, "b"), (8, "a"))] == [[], [], [6]]
+    assert worker.clear() == [7, 8]
+
+    gate.open.set()
+    assert worker.stop()
+
+
 def test_an_idle_worker_ends_at_once(gate: Gate) -> None:
     worker = Worker("test", gate.work, unexpected, 1)
 
@@ -163,39 +175,3 @@ def test_health_shows_values() -> None:
     health.value("dropped", 3)
 
     assert health.report().values == {"dropped": "3"}
-
-
-def test_of_what_is_offered_to_a_busy_worker_the_newest_is_worked_on_once(gate: Gate) -> None:
-    worked: list[str] = []
-    over = threading.Event()
-    worker = Worker("test", lambda job: job(), unexpected, 10)
-    newest = Newest[str](worker.put, worked.append)
-    worker.put(lambda: gate.work(0))
-    assert gate.begun.wait(TIMEOUT)
-
-    for text in ("first", "second", "third"):
-        newest.offer(text)
-    assert worker.waiting() == 1
-    gate.open.set()
-    worker.put(over.set)
-    assert over.wait(TIMEOUT)
-
-    assert worked == ["third"]
-    assert worker.stop(TIMEOUT)
-
-
-def test_what_a_full_worker_did_not_take_does_not_keep_out_what_comes_later() -> None:
-    worked: list[str] = []
-    room = False
-
-    def put(job: Callable[[], None]) -> bool:
-        if room:
-            job()
-        return room
-
-    newest = Newest[str](put, worked.append)
-    newest.offer("lost")
-    room = True
-    newest.offer("taken")
-
-    assert worked == ["taken"]
