@@ -97,6 +97,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._voice = ""  # that is in use, or about to be
         self._loaded: DialogueEngine | None = None  # takes the engine's place before the next job
         self._canceled = threading.Event()
+        self._listened = ""  # the utterance that the worker has listened to last
         self._answering = ""  # the utterance that the worker answers
         self._answered = ""  # the utterance that it answers or has answered last
         self._jobs = self.add_worker("answer", self._work, _JOBS * self.settings.queue + _MORE_JOBS)
@@ -334,16 +335,13 @@ class Dialogue(VoiceNode[DialogueSettings]):
         return self._jobs.waiting() > 0
 
     def _listen_early(self, msg: Utterance) -> None:
-        if not self._engine.hears:
+        if not self._engine.hears or msg.utterance_id == self._listened:
             return
         with suppress(AudioError, ResourceError):  # the utterance itself will tell
             self._early.draft(self._engine, utterance_from_msg(msg))
 
     def _prepare(self, question: Question) -> None:
         if not self.active or question.utterance_id == self._answered:
-            return
-        if self._pressing():
-            self._jobs.put_behind(partial(self._prepare, question), "prepare")  # behind what waits
             return
         begun = ""
         with suppress(ResourceError):  # the answer itself will tell
@@ -365,6 +363,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._unrested = self._engine.rest(self._pressing)
 
     def _listen(self, msg: Utterance) -> None:
+        self._listened = msg.utterance_id
         if not self._engine.hears:
             return
         try:
