@@ -25,6 +25,7 @@ from lfm_voice_ros.msg import Utterance as UtteranceMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode
 from lfm_voice_ros.nodes.conversions import samples_to_field, utterance_to_msg
+from lfm_voice_ros.nodes.echo_cancelling import EchoCancelling
 from lfm_voice_ros.nodes.external_sound import ExternalSound
 from lfm_voice_ros.nodes.runtime import run
 
@@ -80,7 +81,6 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._chunk: list[Samples] = []
         self._chunk_at = 0.0
         self._robot = RobotVoice()
-        self._interrupted = ""  # the reply that was cut last
         self._audio = self.create_publisher(Audio, "audio/input", qos.AUDIO)
         self._activities = self.create_publisher(VoiceActivity, "voice_activity", qos.STATE)
         self._utterances = self.create_publisher(UtteranceMsg, "utterance", qos.EVENT)
@@ -91,6 +91,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self.listen(Bool, "push_to_talk", self._on_push_to_talk, qos.EVENT)
         self.create_service(SetBool, "listen", self._on_listen)
         self._hearing = self.add_worker("hearing", self._hear, _BACKLOG)
+        self._echo = EchoCancelling(self, self._hearing.put)
         self._device = self.add_worker("device", self._tend, 1)
         self.every(_TEND_PERIOD, self._on_tend)
 
@@ -101,6 +102,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
     def configure(self) -> None:
         """Find out what the source is; it is opened when the node becomes active."""
         self._make_source = self._source_maker(self.settings.source)
+        self._echo.prepare()
 
     def activate(self) -> None:
         """Begin to open the source; a source that can't be opened is tried again every ``reconnect_period``."""
@@ -165,7 +167,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             return "no: the service listen has said so"
         if self.settings.push_to_talk and not self._pressed:
             return "no: push_to_talk is not pressed"
-        return "yes" if self._hears(time.monotonic()) else "no: the robot speaks"
+        return "yes" if self._hears(time.monotonic(), self.now()) else "no: the robot speaks"
 
     def _source_maker(self, text: str) -> Callable[[], _Source]:
         kind, _, target = text.partition(":")
@@ -226,6 +228,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             if self._make_source is None:
                 return  # cleaned up meanwhile
             source = self._make_source()
+            self._echo.open()
             source.start(self._deliver)
         except VoiceError as exc:
             self.trouble("source", str(exc))
@@ -244,15 +247,17 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._dry = False
         if not self._may_listen():
             samples = np.zeros_like(samples)
-        self._hearing.put(_Sound(samples, at, self._hears(now)))
+        self._hearing.put(_Sound(samples, at, self._hears(now, at)))
 
     def _may_listen(self) -> bool:
         """Whether people want to be heard; where not, nothing in the node gets the sound."""
         return self._listening and (self._pressed or not self.settings.push_to_talk)
 
-    def _hears(self, now: float) -> bool:
-        """Whether what a person says now becomes an utterance."""
-        return self._may_listen() and (self.settings.barge_in or not self._robot.audible(now))
+    def _hears(self, now: float, at: float) -> bool:
+        """Whether what a person says now, in sound of that stamp, becomes an utterance."""
+        return self._may_listen() and (
+            self.settings.barge_in or not self._robot.audible(now) or self._echo.hears(at)
+        )
 
     def _hear(self, sound: _Sound | Callable[[], None] | None) -> None:
         if callable(sound):
@@ -263,9 +268,9 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         if sound is None:
             self._handle(self._listener.finish())
             return
-        self._publish_audio(sound.samples, sound.at)
-        samples = sound.samples if sound.counts else np.zeros_like(sound.samples)
-        before, heard = self._listener.push(samples, sound.at)
+        clean = self._echo.push(sound.samples, sound.at)
+        self._publish_audio(clean.samples, clean.at)
+        before, heard = self._listener.push(clean.person if sound.counts else np.zeros_like(clean.person), clean.at)
         self._handle(before)
         for frame in heard:
             self._activity.probability = min(max(frame.probability, 0.0), 1.0)
@@ -285,18 +290,23 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         for event in events:
             if isinstance(event, SpeechStarted):
                 self._publish_activity(event.utterance_id, event.at)
-                self._barge_in(event.at)
+                self._barge_in(event)
             elif isinstance(event, SpeechEnded):
                 self._utterances.publish(utterance_to_msg(event.utterance))
                 self._publish_activity("", event.utterance.speech_end)
             else:
                 self.get_logger().debug(f"{event.seconds:.2f} s of speech are too short for an utterance")
 
-    def _barge_in(self, at: float) -> None:
-        reply = self._robot.playing(time.monotonic())
-        if self.settings.barge_in and reply and reply != self._interrupted:
-            self._interrupted = reply
-            self._interrupts.publish(Interrupt(header=self.header(at), utterance_id=reply, reason=Interrupt.BARGE_IN))
+    def _barge_in(self, started: SpeechStarted) -> None:
+        if reply := self._robot.playing(time.monotonic()):
+            self._interrupts.publish(
+                Interrupt(
+                    header=self.header(started.at),
+                    utterance_id=reply,
+                    reason=Interrupt.BARGE_IN,
+                    by=started.utterance_id,
+                )
+            )
 
     def _publish_activity(self, utterance_id: str | None = None, at: float | None = None) -> None:
         """Publish a new state that began ``at`` (s), or repeat the present one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ from rclpy.task import Future
 
 from lfm_voice_ros.assembly import load_lfm2_audio, load_lite
 from lfm_voice_ros.core.asking import Asked
+from lfm_voice_ros.core.backchannels import is_backchannel
 from lfm_voice_ros.core.errors import AudioError, VoiceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.latencies import Latencies
@@ -51,6 +53,7 @@ from lfm_voice_ros.tools.registry import Registry
 _CHECK_PERIOD = 0.2  # s between looks for turns that waited too long
 _PLAYER_GRACE = 3.0  # s after which a reply that no player reports on counts as over
 _MOMENTS = ("endpoint", "transcript", "decision", "tools", "reply", "first_audio", "playback", "end")
+_REMEMBERED = 64  # utterances of which it is known that a reply was heard when they began
 _JOBS = 3  # for the worker in a turn: to listen, to answer, to remember
 _LOADING = "I am sorry, I am still loading my speech model."
 _NO_ANSWER = "I am sorry, I can't answer right now."
@@ -75,6 +78,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._loaded: DialogueEngine | None = None  # takes the engine's place before the next job
         self._canceled = threading.Event()
         self._answering = ""  # the utterance that the worker answers
+        self._spoken_into: deque[str] = deque(maxlen=_REMEMBERED)  # utterances that began while a reply was heard
         self._jobs = self.add_worker("answer", self._work, _JOBS * self.settings.queue)
         self._loader = self.add_worker("loader", _call, 2)
         self._adapter = ""  # in use, or about to be
@@ -145,7 +149,10 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._jobs.put(partial(self._listen, msg))
 
     def _on_transcript(self, msg: TranscriptMsg) -> None:
-        self._book.transcript(msg.utterance_id, transcript_from_msg(msg), self.now())
+        transcript = transcript_from_msg(msg)
+        if msg.utterance_id in self._spoken_into and is_backchannel(transcript.text):
+            transcript = Transcript("")  # "mhm", for which the reply goes on and which needs none
+        self._book.transcript(msg.utterance_id, transcript, self.now())
         self._advance()
 
     def _on_decision(self, msg: ToolDecision) -> None:
@@ -162,7 +169,9 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._advance()
 
     def _on_interrupt(self, msg: Interrupt) -> None:
-        if msg.utterance_id in ("", self._answering):
+        if msg.reason == Interrupt.BARGE_IN and msg.by:
+            self._spoken_into.append(msg.by)  # a pause; the player says whether it becomes a cut
+        elif msg.utterance_id in ("", self._answering):
             self._canceled.set()
         elif turn := self._book.get(msg.utterance_id):
             turn.interrupted = True  # it is not spoken when its time comes
@@ -178,6 +187,8 @@ class Dialogue(VoiceNode[DialogueSettings]):
         elif msg.state in (Playback.FINISHED, Playback.INTERRUPTED):
             turn.times["end"] = at
             turn.interrupted = msg.state == Playback.INTERRUPTED
+            if turn.interrupted and msg.utterance_id == self._answering:
+                self._canceled.set()
             known = turn.interrupted and math.isfinite(msg.heard_seconds)
             self._close(turn, msg.heard_text, msg.heard_seconds if known else None)
 
