@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lfm_voice_ros.commands import benchmark, data, doctor, evaluate, monitor, replies, train, training
+from lfm_voice_ros.commands import benchmark, data, doctor, echo, evaluate, monitor, replies, train, training
 from lfm_voice_ros.core.errors import VoiceError
 from lfm_voice_ros.demo import options
 
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_to(commands)
     replies.add_to(commands)
     benchmark.add_to(commands)
+    echo.add_to(commands)
     training.add_to(commands)
     data.add_to(commands)
     train.add_to(commands)

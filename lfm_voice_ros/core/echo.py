@@ -1,4 +1,4 @@
-"""Puts what was played beside what the microphone heard of it, by their stamps, and has the echo taken out. No clocks."""
+"""Puts what was played beside what the microphone heard of it, by their stamps, and has the echo taken out."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ _SEAM = 0.02  # s; a reference that jumps less goes on without a seam
 _FOLLOW = 0.002  # of the difference between stamps and counted samples, a chunk: stamps jitter, clocks drift slowly
 _SLIP = 0.1  # samples a frame by which reading may run faster or slower (600 ppm)
 _JUMP = 0.005  # s; where reading is off by more, it begins anew
-_SMOOTH = 0.85  # of powers from one frame to the next: 60 ms
-_CLOSED = 10 ** (-6.5 / 10)  # of the power that was heard; less than that is left by echo that is not quite cancelled
+_SMOOTH = 0.9  # of powers from one frame to the next: 0.1 s
+_CLOSED = 10 ** (-3.0 / 10)  # of the power that was heard; less than that is left by echo that is not quite cancelled
+_HANGS = 50  # frames after what was played, in which a late echo is still to be told from a person
 _QUIET = 2.0  # s after what was played, in which a room may still echo
 _NOTHING = np.empty(0, np.float32)
 _LEARNING = 3.0  # s of the robot's voice, until the way from its loudspeaker to its microphone is known
@@ -93,12 +94,14 @@ class _Gate:
         self._before = 0.0  # power, smoothed
         self._after = 0.0
         self._gain = 1.0
+        self._echoes = 0  # frames for which there may be echo yet
 
-    def pass_on(self, heard: Samples, left: Samples, echoes: bool) -> Samples:
-        """Take a frame before and after cancellation, and whether it can have echo; give what may pass."""
+    def pass_on(self, heard: Samples, left: Samples, played: Samples) -> Samples:
+        """Take a frame before and after cancellation, and what is played with it; give what may pass."""
+        self._echoes = _HANGS if played.any() else max(0, self._echoes - 1)
         self._before = _SMOOTH * self._before + float(np.dot(heard, heard))
         self._after = _SMOOTH * self._after + float(np.dot(left, left))
-        gain = 0.0 if echoes and self._after < _CLOSED * self._before else 1.0
+        gain = 0.0 if self._echoes and self._after < _CLOSED * self._before else 1.0
         ramp = np.linspace(self._gain, gain, left.size, dtype=np.float32)
         self._gain = gain
         return left * ramp
@@ -184,4 +187,4 @@ class EchoStage:
         self._reading += step * frame.size
         self._heard += frame.size if reference.any() else 0
         left = self._canceller.process(self._filter.process(frame, reference), reference)
-        return left, self._gate.pass_on(frame, left, bool(reference.any()))
+        return left, self._gate.pass_on(frame, left, reference)

@@ -1,7 +1,7 @@
 """A linear model of the way from loudspeaker to microphone, learnt as it goes: a Kalman filter per frequency.
 
-WebRTC's AEC3 suppresses what it can't model, and with it most of a person who speaks into a loud robot. This filter only
-subtracts what the robot says, so that the person stays as loud as they were, and leaves AEC3 a rest that is small.
+WebRTC's AEC3 suppresses what it can't model, and with it most of a person who speaks into a loud robot. This filter
+only subtracts what the robot says, so that the person stays as loud as they were, and leaves AEC3 a small rest.
 After Enzner and Vary, "Frequency-domain adaptive Kalman filter for acoustic echo control" (2006), in partitions.
 """
 

@@ -46,12 +46,12 @@ class Interruption:
         self._harmless.clear()
 
     def speaking(self, utterance_id: str, now: float) -> None:
-        """This utterance is being spoken now; to be said again at least every two seconds."""
+        """Somebody is speaking this utterance; to be said again at least every two seconds."""
         if utterance_id in self._open:
             self._open[utterance_id] = now + _PATIENCE
 
     def words(self, utterance_id: str, text: str, *, final: bool, failed: bool = False) -> Verdict:
-        """The words of an utterance, so far or all of them (``final``). ``failed``: somebody spoke, nobody knows what."""
+        """Take an utterance's words, so far or all (``final``). ``failed``: somebody spoke, nobody knows what."""
         if not self.reply or (utterance_id not in self._open and utterance_id not in self._harmless):
             return Verdict.WAIT
         if failed or (text and not is_backchannel(text)):

@@ -215,7 +215,7 @@ class _Reply:
         return samples[round(heard * self.sample_rate) :]
 
     def resumption(self, heard: float) -> float:
-        """Where (s) to go on after a pause, so that no word is lost: the sentence, or the quietest place a bit before."""
+        """Where (s) to go on after a pause: the sentence's beginning, or else the quietest place a little before."""
         sentence = max((at for at, _ in self._texts() if at <= heard), default=0.0)
         if heard - sentence < _SENTENCE:
             return sentence

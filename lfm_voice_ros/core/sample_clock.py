@@ -6,7 +6,7 @@ _JUMP = 0.2  # s; a stream that is off by more has lost or got sound
 
 
 class SampleClock:
-    """Counts samples, so that a late callback moves no stamp, and follows the measured time: soon at first, then slowly.
+    """Counts samples, so that a late callback moves no stamp, and follows the measured time, slowly but at first.
 
     ``follow`` is the share of the difference that a block makes up for in the long run. Not for several threads.
     """

@@ -103,7 +103,7 @@ def scenes(seconds: float, each: float, seed: int, barge_ins: float = 0.0, echo:
             jitter=float(random.uniform(0.0, 0.004)),
             drift=float(random.uniform(-50, 50)),
             echo=float(random.uniform(-32, -14)) if echo is None else echo,
-            distortion=float(random.uniform(0.0, 0.6)),
+            distortion=float(random.uniform(0.0, 0.3)),
             noise=float(random.uniform(-75, -55)),
             path_change=float(random.choice((0.0, 7.0))),
             barge_ins=barge_ins,
@@ -121,8 +121,10 @@ def listen_to_itself(
     detector: VoiceActivityDetector,
     settings: AudioCaptureSettings,
 ) -> Outcome:
-    """Let the robot talk in a scene. ``robot`` and ``person`` speak a sentence at 16 kHz; without a ``canceller`` the
-    echo is heard as it is."""
+    """Let the robot talk in a scene, to a person or to nobody.
+
+    ``robot`` and ``person`` speak a sentence at 16 kHz; without a ``canceller`` the echo is heard as it is.
+    """
     random = np.random.default_rng(seed)
     count = round(scene.seconds * SAMPLE_RATE)
     played = _talk(count, robot, random)
@@ -196,7 +198,7 @@ def _through_room(played: Samples, scene: Scene, random: Generator) -> Samples:
     first = _response(scene, random)
     echo = np.zeros(played.size + first.size)
     for begin in range(0, played.size, step):
-        response = _response(scene, random) if begin else first
+        response = _changed(first, _response(scene, random)) if begin else first
         piece = loud[begin : begin + step]
         size = 1 << int(piece.size + response.size).bit_length()
         through = np.fft.irfft(np.fft.rfft(piece, size) * np.fft.rfft(response, size), size)
@@ -208,6 +210,13 @@ def _through_room(played: Samples, scene: Scene, random: Generator) -> Samples:
         echo = soxr.resample(echo, 1e6 + scene.drift, 1e6)
         echo = np.pad(echo, (0, max(0, played.size - echo.size)))[: played.size]
     return acoustics.at_level(np.asarray(echo, np.float32), scene.echo)
+
+
+def _changed(one: Samples, other: Samples) -> Samples:
+    """The response after something has moved: a tenth of the echo's energy comes another way."""
+    response = np.sqrt(0.9) * one + np.sqrt(0.1) * other
+    response[0] = 1.0
+    return np.asarray(response, np.float32)
 
 
 def _response(scene: Scene, random: Generator) -> Samples:

@@ -255,9 +255,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
 
     def _hears(self, now: float, at: float) -> bool:
         """Whether what a person says now, in sound of that stamp, becomes an utterance."""
-        return self._may_listen() and (
-            self.settings.barge_in or not self._robot.audible(now) or self._echo.hears(at)
-        )
+        return self._may_listen() and (self.settings.barge_in or not self._robot.audible(now) or self._echo.hears(at))
 
     def _hear(self, sound: _Sound | Callable[[], None] | None) -> None:
         if callable(sound):

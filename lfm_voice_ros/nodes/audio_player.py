@@ -32,8 +32,8 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
     """Plays ``audio/output``, cuts on ``interrupt``, publishes ``playback`` and ``audio/played``.
 
     A person who speaks (BARGE_IN) makes it pause; their words (``transcript/draft``, ``transcript``) say whether the
-    reply is cut or goes on. Without a working sink replies pass in real time unheard, so that turns still end. Threads: ``playing`` owns the
-    player; ``device`` opens sinks.
+    reply is cut or goes on. Without a working sink replies pass in real time unheard, so that turns still end.
+    Threads: ``playing`` owns the player; ``device`` opens sinks; ``played sound`` publishes what they play.
     """
 
     rereads = True

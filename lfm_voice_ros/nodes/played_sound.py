@@ -60,19 +60,18 @@ class PlayedSound:
             self._publish()
 
     def _add(self, samples: Samples, at: float) -> None:
-        if samples.size and not self._ready:
+        if not samples.size:
+            return
+        if not self._ready:
             self._ready_at = at
         self._ready.append(samples)
 
     def _publish(self) -> None:
-        samples = np.concatenate([np.empty(0, np.float32), *self._ready])
+        if not self._ready:
+            return
+        samples = np.clip(np.concatenate(self._ready), -1.0, 1.0)
         self._ready = []
-        if samples.size:
-            at = self._node.now() - (time.monotonic() - self._ready_at)
-            self._publisher.publish(
-                Audio(
-                    header=self._node.header(at),
-                    sample_rate=SAMPLE_RATE,
-                    samples=samples_to_field(np.clip(samples, -1.0, 1.0)),
-                )
-            )
+        at = self._node.now() - (time.monotonic() - self._ready_at)
+        self._publisher.publish(
+            Audio(header=self._node.header(at), sample_rate=SAMPLE_RATE, samples=samples_to_field(samples))
+        )

@@ -77,7 +77,19 @@ def test_another_reply_knows_nothing_of_the_one_before() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Mhm.", "Mm-hmm.", "Uh-huh!", "Okay.", "Yeah, okay.", "All right.", "Right.", "I see.", "Oh, I see.", "Hmm...", "OK"],
+    [
+        "Mhm.",
+        "Mm-hmm.",
+        "Uh-huh!",
+        "Okay.",
+        "Yeah, okay.",
+        "All right.",
+        "Right.",
+        "I see.",
+        "Oh, I see.",
+        "Hmm...",
+        "OK",
+    ],
 )
 def test_signs_of_listening(text: str) -> None:
     assert is_backchannel(text)
@@ -85,8 +97,23 @@ def test_signs_of_listening(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "No.", "Stop.", "Wait!", "Right?", "What?", "Turn right.", "Yes, look left.", "Okay, stop.", "Nope", "Hello.",
-     "Okay 3", "Thank you.", "yes yes yes yes yes", "Never mind."],
+    [
+        "",
+        "No.",
+        "Stop.",
+        "Wait!",
+        "Right?",
+        "What?",
+        "Turn right.",
+        "Yes, look left.",
+        "Okay, stop.",
+        "Nope",
+        "Hello.",
+        "Okay 3",
+        "Thank you.",
+        "yes yes yes yes yes",
+        "Never mind.",
+    ],
 )
 def test_what_is_said_in_earnest(text: str) -> None:
     assert not is_backchannel(text)
