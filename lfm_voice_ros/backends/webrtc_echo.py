@@ -12,7 +12,7 @@ _DELAY = 20  # ms from a frame that is played to its echo: where AEC3 begins to 
 
 
 class WebRtcEchoCanceller:
-    """The port EchoCanceller, used from one thread. Without noise suppression and gain control: Silero needs neither."""
+    """The port EchoCanceller, used from one thread. Its noise suppression and gain control are off."""
 
     name = "WebRTC AEC3 (livekit)"
     frame_samples = SAMPLE_RATE // 100

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lfm_voice_ros.core.types import Samples
-from lfm_voice_ros.evaluation.echo import Outcome, Scene, listen_to_itself, scenes
+from lfm_voice_ros.training.echo import Outcome, Scene, listen_to_itself, scenes
 
 _ECHOES = (-32.0, -26.0, -20.0, -16.0)  # dBFS of the robot at the microphone, where people have -26
 _PITCH = 1.12  # of the person, who is the same voice otherwise

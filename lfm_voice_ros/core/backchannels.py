@@ -6,8 +6,12 @@ import re
 
 #: Sounds and words that a listener makes without taking the turn. None of them is a command or a refusal.
 _WORDS = frozenset(
-    "mhm mhmm mm mmm mmhm mmhmm hm hmm hmmm uhhuh aha ah aah oh ooh uh uhm um er huh yeah yea yep yup yes ok okay kay "
-    "alright right sure good great nice cool wow really indeed exactly true fine gotcha interesting wonderful".split()
+    (
+        *("mhm", "mhmm", "mm", "mmm", "mmhm", "mmhmm", "hm", "hmm", "hmmm", "uhhuh", "aha", "ah", "aah", "oh", "ooh"),
+        *("uh", "uhm", "um", "er", "huh", "yeah", "yea", "yep", "yup", "yes", "ok", "okay", "kay", "alright", "right"),
+        *("sure", "good", "great", "nice", "cool", "wow", "really", "indeed", "exactly", "true", "fine", "gotcha"),
+        *("interesting", "wonderful"),
+    )
 )
 _PHRASES = frozenset(
     ("i see", "all right", "of course", "got it", "go on", "uh huh", "mm hm", "mm hmm", "m hm", "i know", "oh really")
