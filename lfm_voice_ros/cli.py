@@ -11,6 +11,7 @@ from lfm_voice_ros.commands import (
     benchmark,
     data,
     doctor,
+    echo,
     evaluate,
     evaluate_transcriber,
     monitor,
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     turns.add_to(commands)
     benchmark.add_to(commands)
     stop_words.add_to(commands)
+    echo.add_to(commands)
     training.add_to(commands)
     data.add_to(commands)
     train.add_to(commands)

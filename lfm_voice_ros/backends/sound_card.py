@@ -17,14 +17,16 @@ import numpy as np
 
 from lfm_voice_ros.backends.resampling import StreamResampler
 from lfm_voice_ros.core.errors import ResourceError
-from lfm_voice_ros.core.ports import Clock
+from lfm_voice_ros.core.ports import Clock, Played
+from lfm_voice_ros.core.sample_clock import SampleClock
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 
 _SILENT_AFTER = 1.0  # s without a callback after which a device counts as lost
 _OPENING = 3.0  # s for which a sound server may hesitate with a new stream
 _QUEUE = 200  # blocks between the callback and the thread that delivers
-_LATENCY = 0.03  # s; flush() can't take back what the device has already
 _BLOCK = 0.01  # s of sound a callback
+_FADE = 0.005  # s in which sound ends that is thrown away
+_NOTHING = np.empty(0, np.float32)
 _MISSING_LIBRARY = "PortAudio is missing; install it with: sudo apt-get install libportaudio2"
 
 
@@ -192,7 +194,7 @@ class Microphone:
 
     def _run(self, deliver: Callable[[Samples, float], None]) -> None:
         resampler = StreamResampler(self._rate, SAMPLE_RATE)
-        clock = _SampleClock(self._rate)
+        clock = SampleClock(self._rate)
         while not self._ending.is_set():
             try:
                 block, captured = self._blocks.get(timeout=0.1)
@@ -204,30 +206,22 @@ class Microphone:
                 deliver(np.clip(samples, -1.0, 1.0), began)
 
 
-class _SampleClock:
-    """Counts samples, so that a late callback moves no stamp, and follows the measured time slowly."""
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._next: float | None = None
-
-    def stamp(self, samples: int, measured: float) -> float:
-        """Take the size of a block and when (s) it seems to have begun; give when it began."""
-        if self._next is None or abs(measured - self._next) > 1.0:
-            self._next = measured
-        began = self._next + 0.01 * (measured - self._next)
-        self._next = began + samples / self._rate
-        return began
-
-
 class Speaker:
     """The port AudioSink over an output device; every method may be called from any thread."""
 
-    def __init__(self, device: str) -> None:
-        """``device`` is a name, a part of one, an index, or empty for the default."""
+    def __init__(self, device: str, latency: float = 0.03, played: Played | None = None) -> None:
+        """``device`` is a name, a part of one, an index, or empty for the default; ``latency`` (s) is asked of it.
+
+        ``played`` is told what the device plays, a block or two before it is audible.
+        """
         self.description = f"speaker {device or '(default)'}"
         self.underflows = 0
+        self.latency = 0.0  # s, from the newest block until it is audible, as PortAudio says
         self._device = device
+        self._wanted = latency
+        self._tell = played
+        self._clock = SampleClock(SAMPLE_RATE)
+        self._sounding = False  # the newest block was sound to its end
         self._stream: Any = None
         self._rate = 0
         self._lock = threading.Lock()
@@ -273,11 +267,14 @@ class Speaker:
             self._release()
 
     def flush(self) -> None:
-        """Throw away what is queued; what the device has already is 30 ms of sound or so."""
+        """Throw away what is queued but for 5 ms, in which it fades; the device has a few blocks already."""
         with self._lock:
+            rest = np.concatenate(self._pieces) if self._pieces and self._sounding else np.empty(0, np.float32)
+            rest = rest[: round(_FADE * self._rate)]
             self._pieces.clear()
             self._waiting = 0
             self._resampler = None
+            self._queue(rest * np.linspace(1.0, 0.0, rest.size, endpoint=False, dtype=np.float32))
 
     def played_seconds(self) -> float:
         """Seconds of sound that have left the device since the start; silence doesn't count."""
@@ -307,11 +304,12 @@ class Speaker:
             device=info["index"],
             channels=channels,
             samplerate=self._rate,
-            latency=_LATENCY,
+            latency=self._wanted,
             blocksize=round(_BLOCK * self._rate),
             callback=self._callback,
         )
         self._opened_at = time.monotonic()
+        self._clock = SampleClock(self._rate)
 
     def close_stream(self) -> None:
         """Close at once."""
@@ -320,6 +318,10 @@ class Speaker:
     def _callback(self, outdata: Samples, frames: int, times: Any, status: Any) -> None:
         now = time.monotonic()
         self._called_at = now
+        if status.output_underflow:
+            self._clock.reset()
+        self.latency = delay = min(max(times.outputBufferDacTime - times.currentTime, 0.0), 0.5)
+        audible = self._clock.stamp(frames, now + delay)
         outdata.fill(0)
         with self._lock:
             filled = 0
@@ -329,9 +331,13 @@ class Speaker:
                 if part.size < piece.size:
                     self._pieces.appendleft(piece[part.size :])
                 outdata[filled : filled + part.size] = part[:, np.newaxis]
+                if self._tell is not None:
+                    self._tell(part, self._rate, audible + filled / self._rate)
                 filled += part.size
+            if self._tell is not None and filled < frames and (filled or self._sounding):
+                self._tell(_NOTHING, self._rate, audible + filled / self._rate)
+            self._sounding = filled == frames
             if filled:
-                delay = min(max(times.outputBufferDacTime - times.currentTime, 0.0), 0.5)
                 self._waiting -= filled
                 self._handed += filled
                 self._audible_until = now + delay + filled / self._rate

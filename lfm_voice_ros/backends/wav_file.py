@@ -15,7 +15,7 @@ import numpy as np
 from lfm_voice_ros.backends.resampling import resample
 from lfm_voice_ros.core.errors import AudioError, ResourceError
 from lfm_voice_ros.core.playback import TimedSink
-from lfm_voice_ros.core.ports import Clock
+from lfm_voice_ros.core.ports import Clock, Played
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class WavFolderSink(TimedSink):
     Characters of an id that don't fit in a file name become ``_``. Used from one thread.
     """
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        super().__init__(clock)
+    def __init__(self, folder: Path, clock: Clock, played: Played | None = None) -> None:
+        super().__init__(clock, played)
         self.description = f"folder {folder}"
         self._folder = folder
         self._path: Path | None = None

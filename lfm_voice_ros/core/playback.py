@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
 import numpy as np
 
-from lfm_voice_ros.core.ports import AudioSink, Clock
+from lfm_voice_ros.core.ports import AudioSink, Clock, Played
 from lfm_voice_ros.core.types import Samples
 
 _REPORT_PERIOD = 0.1  # s between reports while a reply plays
@@ -18,6 +18,11 @@ _STALL = 5.0  # s without sound and without an end, after which a reply is given
 _REMEMBERED = 256  # replies whose late chunks are still recognised
 _TAIL = 0.3  # s for which the robot's last words still hang in the room
 _WATCHDOG = 1.0  # s after which a player that says nothing more no longer counts as playing
+_NEARLY_OVER = 0.25  # s; what is left of a reply when a pause would only lengthen it
+_SENTENCE = 1.2  # s; a sentence that was cut this early is begun anew
+_WORD = (0.45, 0.15)  # s before a pause between which the gap before a word is looked for
+_LOOK = 0.02  # s, of such a gap
+_FADE = 0.005  # s in which sound comes back after a pause
 
 
 class PlaybackState(IntEnum):
@@ -27,6 +32,7 @@ class PlaybackState(IntEnum):
     PLAYING = 1
     FINISHED = 2
     INTERRUPTED = 3
+    PAUSED = 4
 
 
 @dataclass(frozen=True)
@@ -71,15 +77,22 @@ class ReplySink(AudioSink, Protocol):
 
 
 class TimedSink:
-    """A sink that nobody hears: sound passes in real time by ``clock``. Also counts for sinks that have no clock."""
+    """A sink that nobody hears: sound passes in real time by ``clock``.
+
+    ``played``, where given, is told what has passed whenever the sink is asked or written to.
+    """
 
     description = "none"
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, played: Played | None = None) -> None:
         self._clock = clock
+        self._tell = played
         self._played = 0.0
         self._queued = 0.0
         self._at = clock()
+        self._pieces: deque[tuple[Samples, int]] = deque()  # to be told, with their rates
+        self._part = 0.0  # samples of the first piece that have passed
+        self._telling = False  # sound was told and no silence after it
 
     def start(self) -> None:
         """Nothing to open."""
@@ -100,14 +113,19 @@ class TimedSink:
         """Silence can't break."""
 
     def write(self, samples: Samples, sample_rate: int) -> None:
-        """Queue sound; only its length counts."""
+        """Queue sound; only its length counts, but to those who are told."""
         self._advance()
         self._queued += samples.size / sample_rate
+        if self._tell is not None and samples.size:
+            self._pieces.append((samples, sample_rate))
 
     def flush(self) -> None:
         """Throw away what is queued."""
         self._advance()
         self._queued = 0.0
+        self._pieces.clear()
+        self._part = 0.0
+        self._tell_silence()
 
     def played_seconds(self) -> float:
         """Seconds of sound that have passed since the start."""
@@ -122,10 +140,34 @@ class TimedSink:
     def _advance(self) -> None:
         now = self._clock()
         passed = min(self._queued, now - self._at)
+        self._tell_sound(passed, self._at)
         self._played += passed
         # A rest far below one sample is the rounding of the subtraction, and would never pass.
         self._queued = self._queued - passed if self._queued - passed > 1e-9 else 0.0
         self._at = now
+
+    def _tell_sound(self, seconds: float, at: float) -> None:
+        if self._tell is None:
+            return
+        while self._pieces and seconds > 0:
+            samples, rate = self._pieces[0]
+            begin, end = round(self._part), min(samples.size, round(self._part + seconds * rate))
+            taken = min(seconds, (samples.size - self._part) / rate)
+            if end > begin:
+                self._tell(samples[begin:end], rate, at)
+                self._telling = True
+            self._part += taken * rate
+            seconds, at = seconds - taken, at + taken
+            if samples.size - self._part < 0.5:
+                self._pieces.popleft()
+                self._part = 0.0
+        if not self._pieces:
+            self._tell_silence()
+
+    def _tell_silence(self) -> None:
+        if self._tell is not None and self._telling:
+            self._telling = False
+            self._tell(np.empty(0, np.float32), 0, self._at)
 
 
 @dataclass
@@ -138,8 +180,10 @@ class _Reply:
     complete: bool = False
     started: bool = False  # its first sample was heard
     reported: float = 0.0  # s, clock: the newest report
-    carried: float = 0.0  # s heard through sinks that were changed since
-    base: float = 0.0  # s, what the present sink had played when the reply came to it
+    carried: float = 0.0  # s of the reply before what the sink has of it
+    base: float = 0.0  # s, what the present sink had played when that came to it
+    furthest: float = 0.0  # s that were heard; after a pause some of it is heard again
+    paused: bool = False
 
     @property
     def uninterruptible(self) -> bool:
@@ -155,18 +199,31 @@ class _Reply:
 
     def text_until(self, heard: float) -> str:
         """The words that begin before ``heard`` seconds."""
-        begun: list[str] = []
+        return " ".join(text for at, text in self._texts() if at < heard)
+
+    def _texts(self) -> Iterator[tuple[float, str]]:
+        """When (s) the words of each chunk begin."""
         at = 0.0
         for chunk in self.chunks:
-            if at < heard and chunk.text:
-                begun.append(chunk.text)
+            if chunk.text:
+                yield at, chunk.text
             at += chunk.samples.size / chunk.sample_rate
-        return " ".join(begun)
 
     def rest(self, heard: float) -> Samples:
         """The sound after ``heard`` seconds."""
         samples = np.concatenate([chunk.samples for chunk in self.chunks]) if self.chunks else np.empty(0, np.float32)
         return samples[round(heard * self.sample_rate) :]
+
+    def resumption(self, heard: float) -> float:
+        """Where (s) to go on after a pause: the sentence's beginning, or else the quietest place a little before."""
+        sentence = max((at for at, _ in self._texts() if at <= heard), default=0.0)
+        if heard - sentence < _SENTENCE:
+            return sentence
+        earliest = heard - _WORD[0]
+        sound = self.rest(earliest)[: round((_WORD[0] - _WORD[1]) * self.sample_rate)]
+        size = max(1, round(_LOOK * self.sample_rate))
+        powers = np.mean(sound[: sound.size // size * size].reshape(-1, size) ** 2, axis=1)
+        return earliest + (int(np.argmin(powers)) + 0.5) * size / self.sample_rate if powers.size else heard
 
 
 class Player:
@@ -197,6 +254,11 @@ class Player:
         """Whether a reply plays or waits; :meth:`tick` must be called as long as that is so."""
         return bool(self._replies)
 
+    @property
+    def paused(self) -> str:
+        """The id of the reply that is paused; empty when none is."""
+        return self._replies[0].utterance_id if self._replies and self._replies[0].paused else ""
+
     def add(self, chunk: Chunk) -> None:
         """Take a chunk. One that comes twice, or late, or with another rate than the first, is dropped and counted."""
         if chunk.utterance_id in self._ended:
@@ -218,10 +280,41 @@ class Player:
             self.dropped["rate changed"] += 1
         elif chunk.samples.size or chunk.text:
             reply.chunks.append(chunk)
-            if reply.begun and chunk.samples.size:
+            if reply.begun and chunk.samples.size and not reply.paused:
                 self._sink.write(chunk.samples, chunk.sample_rate)
-        if reply.begun and reply.complete:
+        if reply.begun and reply.complete and not reply.paused:
             self._sink.finish()
+        self.tick()
+
+    def pause(self, utterance_id: str) -> bool:
+        """A person speaks into this reply (empty: whichever plays): be silent until :meth:`resume` or a cut.
+
+        False, and nothing is done, when it doesn't play, must not be interrupted, or is over in a moment.
+        """
+        if not self._replies or utterance_id not in ("", self._replies[0].utterance_id):
+            return False
+        reply = self._replies[0]
+        if reply.paused:
+            return True
+        if reply.uninterruptible or (reply.complete and self._sink.queued_seconds() < _NEARLY_OVER):
+            return False
+        self._sink.flush()
+        reply.paused = True
+        reply.reported = self._clock()
+        self._say(reply, PlaybackState.PAUSED, self._heard(reply, self._sink), self._left(reply))
+        return True
+
+    def resume(self) -> None:
+        """Go on with the reply that is paused, from the beginning of what was cut off."""
+        if not self.paused:
+            return
+        reply = self._replies[0]
+        reply.paused = False
+        reply.newest = reply.reported = self._clock()
+        heard = self._heard(reply, self._sink)
+        self._continue(reply, reply.resumption(self._position(reply, self._sink)))
+        if reply.started:
+            self._say(reply, PlaybackState.PLAYING, heard, self._sink.queued_seconds())
         self.tick()
 
     def interrupt(self, utterance_id: str, by_person: bool = False) -> None:
@@ -252,6 +345,11 @@ class Player:
             queued = self._sink.queued_seconds()
             heard = self._heard(reply, self._sink)
             now = self._clock()
+            if reply.paused:
+                if now - reply.reported >= _REPORT_PERIOD:
+                    reply.reported = now
+                    self._say(reply, PlaybackState.PAUSED, heard, self._left(reply))
+                return
             if queued > 0:
                 reply.newest = now
             if heard > 0 and not reply.started:
@@ -276,9 +374,11 @@ class Player:
         self._sink = sink
         if self._replies:
             reply = self._replies[0]
-            reply.carried = self._heard(reply, old)
+            self._heard(reply, old)
+            position = self._position(reply, old)
             old.end()
-            self._hand_over(reply)
+            self._sink.begin(reply.utterance_id)
+            self._continue(reply, position)
         return old
 
     def check(self) -> None:
@@ -289,18 +389,29 @@ class Player:
         """Hand the first reply to the sink, unless it has it."""
         if self._replies and not self._replies[0].begun:
             self._replies[0].begun = True
-            self._hand_over(self._replies[0])
+            self._sink.begin(self._replies[0].utterance_id)
+            self._continue(self._replies[0], 0.0)
 
-    def _hand_over(self, reply: _Reply) -> None:
+    def _continue(self, reply: _Reply, at: float) -> None:
+        """Let the sink play the reply from ``at`` (s) on; while it is paused, nothing of it."""
+        reply.carried = at
         reply.base = self._sink.played_seconds()
-        self._sink.begin(reply.utterance_id)
-        if (rest := reply.rest(reply.carried)).size:
-            self._sink.write(rest, reply.sample_rate)
+        if reply.paused:
+            return
+        if (rest := reply.rest(at)).size:
+            self._sink.write(_faded_in(rest, reply.sample_rate) if at else rest, reply.sample_rate)
         if reply.complete:
             self._sink.finish()
 
     def _heard(self, reply: _Reply, sink: ReplySink) -> float:
+        reply.furthest = max(reply.furthest, self._position(reply, sink))
+        return reply.furthest
+
+    def _position(self, reply: _Reply, sink: ReplySink) -> float:
         return min(reply.carried + sink.played_seconds() - reply.base, reply.seconds)
+
+    def _left(self, reply: _Reply) -> float:
+        return reply.seconds - reply.furthest
 
     def _close(self, state: PlaybackState) -> None:
         reply = self._replies.popleft()
@@ -313,6 +424,14 @@ class Player:
         self._report(PlaybackReport(reply.utterance_id, state, age, heard, queued, reply.text_until(heard)))
 
 
+def _faded_in(sound: Samples, rate: int) -> Samples:
+    """The sound, without the click of a beginning in the middle of a wave."""
+    ramp = np.ones(sound.size, np.float32)
+    count = min(round(_FADE * rate), sound.size)
+    ramp[:count] = np.linspace(0.0, 1.0, count, endpoint=False, dtype=np.float32)
+    return sound * ramp
+
+
 class RobotVoice:
     """Whether the robot is audible, from what the player says. All methods may be called from any thread.
 
@@ -320,17 +439,19 @@ class RobotVoice:
     """
 
     def __init__(self) -> None:
-        self._state = ("", 0.0, 0.0)  # the reply, until when it plays, until when it is audible
+        self._state = ("", 0.0, 0.0)  # the reply, until when it plays or is paused, until when it is audible
 
     def update(self, utterance_id: str, state: int, now: float) -> None:
         """Take a state of msg/Playback.msg. The end of a reply that isn't playing changes nothing."""
         if state in (PlaybackState.STARTED, PlaybackState.PLAYING):
             self._state = (utterance_id, now + _WATCHDOG, now + _WATCHDOG)
+        elif state == PlaybackState.PAUSED:
+            self._state = (utterance_id, now + _WATCHDOG, min(self._state[2], now + _TAIL))
         elif utterance_id == self._state[0]:
             self._state = (utterance_id, now, now + _TAIL)
 
     def playing(self, now: float) -> str:
-        """The id of the reply that plays; empty when none does, or when the player has been silent for 1 s."""
+        """The id of the reply that plays or is paused; empty when none is, or the player has said nothing for 1 s."""
         utterance_id, until, _ = self._state
         return utterance_id if now < until else ""
 

@@ -41,6 +41,19 @@ class VoiceActivityDetector(Protocol):
         """Forget what was heard before."""
 
 
+class EchoCanceller(Protocol):
+    """Takes the robot's own voice out of what its microphone hears. One stream only: it learns the room."""
+
+    name: str
+    frame_samples: int  # 10 ms
+
+    def process(self, microphone: Samples, played: Samples) -> Samples:
+        """Take ``frame_samples`` of both at 16 kHz; give those of the microphone without their echo.
+
+        ``played`` is what the loudspeaker plays, at the same time or up to 0.2 s earlier. Raises ResourceError.
+        """
+
+
 class KeywordSpotter(Protocol):
     """Hears a few words in a stream of sound, while they are spoken."""
 
@@ -203,6 +216,11 @@ class AudioSource(Protocol):
 
     def stop(self) -> None:
         """End within a second. Safe to call twice."""
+
+
+#: What a loudspeaker plays: samples, their rate (Hz), and when (s, monotonic) the first of them leaves it. No samples:
+#: silence follows. Called from the sink's thread in the order of playing; hands over only.
+Played = Callable[[Samples, int, float], object]
 
 
 class AudioSink(Protocol):

@@ -152,8 +152,15 @@ class AudioCaptureSettings:
     max_utterance: float = setting(20.0, "s after which an utterance is ended", minimum=1.0, maximum=30.0, live=True)
     barge_in: bool = setting(
         False,
-        "hear the person while the robot speaks; needs headphones or a microphone that cancels the robot's own echo",
+        "hear the person while the robot speaks also without echo cancellation; needs headphones or a microphone that "
+        "cancels the robot's own echo",
         live=True,
+    )
+    echo_cancellation: str = setting(
+        "auto",
+        "take the robot's own voice (audio/played) out of the sound, and hear the person while it speaks: auto (with a "
+        "sound card, where the library is installed), on (with any source), or off",
+        choices=("auto", "on", "off"),
     )
     push_to_talk: bool = setting(
         False,
@@ -486,6 +493,13 @@ class AudioPlayerSettings:
         "sound_card", "sound_card, sound_card:NAME_OR_INDEX, wav:FOLDER (one file a reply), or none (timed, unheard)"
     )
     volume: float = setting(1.0, "how loud the robot speaks; 1 is as it was made", minimum=0.0, maximum=4.0, live=True)
+    latency: float = setting(
+        0.03,
+        "sound_card: s from the player to the ear that are asked of the device; less silences the robot sooner, more "
+        "forgives a busy machine",
+        minimum=0.005,
+        maximum=0.5,
+    )
     reconnect_period: float = setting(
         1.0, "s between tries to open a lost device", minimum=0.1, maximum=60.0, live=True
     )

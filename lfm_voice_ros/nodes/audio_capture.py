@@ -37,6 +37,7 @@ from lfm_voice_ros.msg import Utterance as UtteranceMsg
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
 from lfm_voice_ros.nodes.conversions import samples_to_field, utterance_to_msg
+from lfm_voice_ros.nodes.echo_cancelling import EchoCancelling
 from lfm_voice_ros.nodes.external_sound import ExternalSound
 from lfm_voice_ros.nodes.keyword_ears import KeywordEars
 from lfm_voice_ros.nodes.runtime import run
@@ -100,7 +101,6 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._chunk: list[Samples] = []
         self._chunk_at = 0.0
         self._robot = RobotVoice()
-        self._interrupted = ""  # the reply that was cut last
         self._audio = self.create_publisher(Audio, "audio/input", qos.AUDIO)
         self._activities = self.create_publisher(VoiceActivity, "voice_activity", qos.STATE)
         self._utterances = self.create_publisher(UtteranceMsg, "utterance", qos.EVENT)
@@ -117,6 +117,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self.create_service(SetBool, "push_to_talk/press", self._on_press)
         self._keywords = KeywordEars(self, lambda end: self._attend(lambda attention: attention.woken(end)))
         self._hearing = self.add_worker("hearing", self._hear, _BACKLOG)
+        self._echo = EchoCancelling(self, self._hearing.put)
         self._device = self.add_worker("device", self._tend, 1)
         self.every(_TEND_PERIOD, self._on_tend)
 
@@ -129,6 +130,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._make_source = self._source_maker(self.settings.source)
         self._attention = Attention(self.settings.follow_up) if self.settings.wake_word else None
         self._keywords.listen_for([word for word in self.settings.stop_words if word], self.settings.wake_word)
+        self._echo.prepare()
 
     def activate(self) -> None:
         """Begin to open the source; a source that can't be opened is tried again every ``reconnect_period``."""
@@ -196,7 +198,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             return "no: the service listen has said so"
         if self.settings.push_to_talk and not self._pressed:
             return "no: push_to_talk is not pressed"
-        return "yes" if self._hears(time.monotonic()) else "no: the robot speaks"
+        return "yes" if self._hears(time.monotonic(), self.now()) else "no: the robot speaks"
 
     def _source_maker(self, text: str) -> Callable[[], _Source]:
         kind, _, target = text.partition(":")
@@ -259,6 +261,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             if self._make_source is None:
                 return  # cleaned up meanwhile
             source = self._make_source()
+            self._echo.open()
             source.start(self._deliver)
         except VoiceError as exc:
             self.trouble("source", str(exc))
@@ -277,15 +280,15 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         self._dry = False
         if not self._may_listen():
             samples = np.zeros_like(samples)
-        self._hearing.put(_Sound(samples, at, self._hears(now)))
+        self._hearing.put(_Sound(samples, at, self._hears(now, at)))
 
     def _may_listen(self) -> bool:
         """Whether people want to be heard; where not, nothing in the node gets the sound."""
         return self._listening and (self._pressed or not self.settings.push_to_talk)
 
-    def _hears(self, now: float) -> bool:
-        """Whether what a person says now becomes an utterance."""
-        return self._may_listen() and (self.settings.barge_in or not self._robot.audible(now))
+    def _hears(self, now: float, at: float) -> bool:
+        """Whether what a person says now, in sound of that stamp, becomes an utterance."""
+        return self._may_listen() and (self.settings.barge_in or not self._robot.audible(now) or self._echo.hears(at))
 
     def _hear(self, sound: _Sound | Callable[[], None] | None) -> None:
         if callable(sound):
@@ -297,10 +300,10 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             self._keywords.end()
             self._handle(self._listener.finish())
             return
-        self._keywords.hear(sound.samples, sound.at)
-        self._publish_audio(sound.samples, sound.at)
-        samples = sound.samples if sound.counts else np.zeros_like(sound.samples)
-        before, heard = self._listener.push(samples, sound.at)
+        clean = self._echo.push(sound.samples, sound.at)
+        self._keywords.hear(clean.samples, clean.at)
+        self._publish_audio(clean.samples, clean.at)
+        before, heard = self._listener.push(clean.person if sound.counts else np.zeros_like(clean.person), clean.at)
         self._handle(before)
         for frame in heard:
             self._activity.probability = min(max(frame.probability, 0.0), 1.0)
@@ -328,7 +331,7 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         for event in events:
             if isinstance(event, SpeechStarted):
                 self._publish_activity(event.utterance_id, event.at)
-                self._barge_in(event.at)
+                self._barge_in(event)
             elif isinstance(event, SpeechPaused):
                 if self._drafts.get_subscription_count() and (so_far := self._meant(event.utterance)) is not None:
                     self._drafts.publish(utterance_to_msg(so_far))
@@ -355,11 +358,16 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
         if self.settings.wake_word:
             self._hearing.put(tell)
 
-    def _barge_in(self, at: float) -> None:
-        reply = self._robot.playing(time.monotonic())
-        if self.settings.barge_in and reply and reply != self._interrupted:
-            self._interrupted = reply
-            self._interrupts.publish(Interrupt(header=self.header(at), utterance_id=reply, reason=Interrupt.BARGE_IN))
+    def _barge_in(self, started: SpeechStarted) -> None:
+        if reply := self._robot.playing(time.monotonic()):
+            self._interrupts.publish(
+                Interrupt(
+                    header=self.header(started.at),
+                    utterance_id=reply,
+                    reason=Interrupt.BARGE_IN,
+                    by=started.utterance_id,
+                )
+            )
 
     def _publish_activity(self, utterance_id: str | None = None, at: float | None = None) -> None:
         """Publish a new state that began ``at`` (s), or repeat the present one."""

@@ -11,12 +11,15 @@ import numpy as np
 
 from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError
 from lfm_voice_ros.core.health import Level
-from lfm_voice_ros.core.playback import Chunk, PlaybackReport, Player, ReplySink, TimedSink
+from lfm_voice_ros.core.interruption import Interruption, Verdict
+from lfm_voice_ros.core.playback import Chunk, PlaybackReport, PlaybackState, Player, ReplySink, TimedSink
+from lfm_voice_ros.core.ports import Played
 from lfm_voice_ros.core.settings import AudioPlayerSettings
-from lfm_voice_ros.msg import Interrupt, Playback, SpeechAudio
+from lfm_voice_ros.msg import Interrupt, Playback, SpeechAudio, Transcript, VoiceActivity
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode
 from lfm_voice_ros.nodes.conversions import samples_from_field
+from lfm_voice_ros.nodes.played_sound import PlayedSound
 from lfm_voice_ros.nodes.runtime import run
 
 _TICK = 0.02  # s between looks at what was heard
@@ -26,10 +29,11 @@ _BACKLOG = 1000  # chunks and interrupts that may wait for the player
 
 
 class AudioPlayer(VoiceNode[AudioPlayerSettings]):
-    """Plays ``audio/output``, cuts on ``interrupt``, publishes ``playback``.
+    """Plays ``audio/output``, cuts on ``interrupt``, publishes ``playback`` and ``audio/played``.
 
-    Without a working sink replies pass in real time unheard, so that turns still end. Threads: ``playing`` owns the
-    player; ``device`` opens sinks.
+    A person who speaks (BARGE_IN) makes it pause; their words (``transcript/draft``, ``transcript``) say whether the
+    reply is cut or goes on. Without a working sink replies pass in real time unheard, so that turns still end.
+    Threads: ``playing`` owns the player; ``device`` opens sinks; ``played sound`` publishes what they play.
     """
 
     rereads = True
@@ -40,10 +44,16 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         self._sink: ReplySink | None = None  # the one of the settings, while it works
         self._next_try = 0.0  # s, monotonic
         self._unusable = 0
-        self._player = Player(TimedSink(time.monotonic), self._report, self._stalled, time.monotonic)
+        self._played = PlayedSound(self)
+        self._player = Player(self._silence(), self._report, self._stalled, time.monotonic)
+        self._interruption = Interruption()
+        self._resumed = 0
         self._playbacks = self.create_publisher(Playback, "playback", qos.EVENT)
         self.listen(SpeechAudio, "audio/output", self._on_audio, qos.AUDIO)
         self.listen(Interrupt, "interrupt", self._on_interrupt, qos.EVENT)
+        self.listen(VoiceActivity, "voice_activity", self._on_activity, qos.STATE)
+        self.listen(Transcript, "transcript/draft", lambda msg: self._on_words(msg, final=False), qos.EVENT)
+        self.listen(Transcript, "transcript", lambda msg: self._on_words(msg, final=True), qos.EVENT)
         self._playing = self.add_worker("playing", self._play, _BACKLOG)
         self._device = self.add_worker("device", self._tend, 2)
         self.every(_TICK, self._on_tick)
@@ -51,7 +61,7 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
 
     def configure(self) -> None:
         """Find out what the sink is; it is opened when the node becomes active."""
-        self._make_sink = _sink_maker(self.settings.sink)
+        self._make_sink = _sink_maker(self.settings, self._played)
 
     def activate(self) -> None:
         """Begin to open the sink; one that can't be opened is tried again every ``reconnect_period``."""
@@ -76,6 +86,8 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         sink = self._sink  # the worker may take it away at any time
         self.health.value("sink", sink.description if sink else "none, replies pass unheard")
         self.health.value("underflows", getattr(sink, "underflows", 0))
+        self.health.value("latency ms", f"{1e3 * getattr(sink, 'latency', 0.0):.0f}")
+        self.health.value("interruptions that were none", self._resumed)
         self.health.value("chunks dropped: unusable", self._unusable)
         for kind, count in self._player.dropped.copy().items():
             self.health.value(f"chunks dropped: {kind}", count)
@@ -87,11 +99,23 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         self._playing.put(lambda: self._take(msg))
 
     def _on_interrupt(self, msg: Interrupt) -> None:
-        self._playing.put(lambda: self._player.interrupt(msg.utterance_id, by_person=msg.reason == Interrupt.BARGE_IN))
+        if msg.reason == Interrupt.BARGE_IN and msg.by:
+            self._playing.put(lambda: self._pause(msg.utterance_id, msg.by))
+        else:  # also a person of whom nobody will tell what they say
+            person = msg.reason == Interrupt.BARGE_IN
+            self._playing.put(lambda: self._player.interrupt(msg.utterance_id, by_person=person))
+
+    def _on_activity(self, msg: VoiceActivity) -> None:
+        if msg.speaking and self._interruption.reply:
+            self._playing.put(lambda: self._interruption.speaking(msg.utterance_id, time.monotonic()))
+
+    def _on_words(self, msg: Transcript, *, final: bool) -> None:
+        if self._interruption.reply:
+            self._playing.put(lambda: self._judge(msg, final))
 
     def _on_tick(self) -> None:
         if self._player.busy and self._playing.waiting() == 0:
-            self._playing.put(self._player.tick)
+            self._playing.put(self._advance)
 
     def _on_tend(self) -> None:
         if self._device.waiting() == 0:
@@ -118,12 +142,34 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         chunk = Chunk(msg.utterance_id, msg.sequence, msg.last, samples, msg.sample_rate, msg.text, msg.uninterruptible)
         self._player.add(chunk)
 
+    def _pause(self, utterance_id: str, by: str) -> None:
+        if self._player.pause(utterance_id):
+            self._interruption.begin(self._player.paused, by, time.monotonic())
+
+    def _judge(self, msg: Transcript, final: bool) -> None:
+        self._act(self._interruption.words(msg.utterance_id, msg.text, final=final, failed=msg.failed))
+
+    def _advance(self) -> None:
+        self._act(self._interruption.check(time.monotonic()))
+        self._player.tick()
+
+    def _act(self, verdict: Verdict) -> None:
+        if verdict is Verdict.CUT:
+            self._player.interrupt(self._interruption.reply, by_person=True)
+            self._player.resume()  # where it has become uninterruptible meanwhile
+        elif verdict is Verdict.RESUME:
+            self._resumed += 1
+            self._player.resume()
+
+    def _silence(self) -> TimedSink:
+        return TimedSink(time.monotonic, self._played)
+
     def _check(self) -> None:
         try:
             self._player.check()
         except ResourceError as exc:
             self.trouble("sink", f"{exc}; replies pass unheard")
-            broken, self._sink = self._player.change_sink(TimedSink(time.monotonic)), None
+            broken, self._sink = self._player.change_sink(self._silence()), None
             self._next_try = time.monotonic() + self.settings.reconnect_period
             self._device.put(broken.stop)
 
@@ -131,7 +177,7 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         self._player.interrupt("")
         sink, self._sink = self._sink, None
         if sink is not None:
-            self._player.change_sink(TimedSink(time.monotonic)).stop()
+            self._player.change_sink(self._silence()).stop()
         self.well("sink")
         released.set()
 
@@ -163,6 +209,9 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         self.get_logger().info(f"speaking into {sink.description}")
 
     def _report(self, report: PlaybackReport) -> None:
+        over = report.state in (PlaybackState.FINISHED, PlaybackState.INTERRUPTED)
+        if over and report.utterance_id == self._interruption.reply:
+            self._interruption.clear()
         self._playbacks.publish(
             Playback(
                 header=self.header(self.now() - report.age),
@@ -178,20 +227,20 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         self.get_logger().warning(f"reply {utterance_id} stopped coming; it was ended. Look at the dialogue node.")
 
 
-def _sink_maker(text: str) -> Callable[[], ReplySink]:
-    kind, _, target = text.partition(":")
+def _sink_maker(settings: AudioPlayerSettings, played: Played) -> Callable[[], ReplySink]:
+    kind, _, target = settings.sink.partition(":")
     if kind == "sound_card":
         from lfm_voice_ros.backends.sound_card import Speaker
 
-        return lambda: Speaker(target)
+        return lambda: Speaker(target, settings.latency, played)
     if kind == "wav" and target:
         from lfm_voice_ros.backends.wav_file import WavFolderSink
 
-        return lambda: WavFolderSink(Path(target).expanduser(), time.monotonic)
-    if text == "none":
-        return lambda: TimedSink(time.monotonic)
+        return lambda: WavFolderSink(Path(target).expanduser(), time.monotonic, played)
+    if settings.sink == "none":
+        return lambda: TimedSink(time.monotonic, played)
     raise ConfigurationError(
-        f"audio_player.sink is '{text}'; it must be sound_card, sound_card:NAME_OR_INDEX, wav:FOLDER or none"
+        f"audio_player.sink is '{settings.sink}'; it must be sound_card, sound_card:NAME_OR_INDEX, wav:FOLDER or none"
     )
 
 

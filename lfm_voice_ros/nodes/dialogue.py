@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +15,7 @@ from rclpy.task import Future
 
 from lfm_voice_ros.assembly import load_lfm2_audio, load_lite
 from lfm_voice_ros.core.asking import Asked
+from lfm_voice_ros.core.backchannels import is_backchannel
 from lfm_voice_ros.core.drafts import Draft, DraftBook
 from lfm_voice_ros.core.errors import AudioError, ResourceError, VoiceError
 from lfm_voice_ros.core.health import Level
@@ -63,6 +64,7 @@ _MOMENTS = (
     *("endpoint", "draft", "transcript", "decision", "tools", "prepared"),
     *("reply", "first_audio", "playback", "end"),
 )
+_REMEMBERED = 64  # utterances of which it is known that a reply was heard when they began
 _JOBS = 3  # for the worker in a turn: to listen, to answer, to remember
 _MORE_JOBS = 1  # beside the turns: to rest
 _DRAFTS = 4  # utterances whose prepared sentence is remembered
@@ -99,6 +101,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._canceled = threading.Event()
         self._listened = ""  # the utterance that the worker has listened to last
         self._answering = ""  # the utterance that the worker answers
+        self._spoken_into: deque[str] = deque(maxlen=_REMEMBERED)  # utterances that began while a reply was heard
         self._answered = ""  # the utterance that it answers or has answered last
         self._jobs = self.add_worker("answer", self._work, _JOBS * self.settings.queue + _MORE_JOBS)
         self._loader = self.add_worker("loader", _call, 2)
@@ -179,7 +182,10 @@ class Dialogue(VoiceNode[DialogueSettings]):
         self._jobs.put(partial(self._listen, msg))
 
     def _on_transcript(self, msg: TranscriptMsg) -> None:
-        self._book.transcript(msg.utterance_id, transcript_from_msg(msg), self.now())
+        transcript = transcript_from_msg(msg)
+        if msg.utterance_id in self._spoken_into and is_backchannel(transcript.text):
+            transcript = Transcript("")  # "mhm", for which the reply goes on and which needs none
+        self._book.transcript(msg.utterance_id, transcript, self.now())
         self._advance()
 
     def _on_decision(self, msg: ToolDecision) -> None:
@@ -234,7 +240,9 @@ class Dialogue(VoiceNode[DialogueSettings]):
             self._jobs.put(self._rest)
 
     def _on_interrupt(self, msg: Interrupt) -> None:
-        if msg.utterance_id in ("", self._answering):
+        if msg.reason == Interrupt.BARGE_IN and msg.by:
+            self._spoken_into.append(msg.by)  # a pause; the player says whether it becomes a cut
+        elif msg.utterance_id in ("", self._answering):
             self._canceled.set()
         elif turn := self._book.get(msg.utterance_id):
             turn.interrupted = True  # it is not spoken when its time comes
@@ -250,6 +258,8 @@ class Dialogue(VoiceNode[DialogueSettings]):
         elif msg.state in (Playback.FINISHED, Playback.INTERRUPTED):
             turn.times["end"] = at
             turn.interrupted = msg.state == Playback.INTERRUPTED
+            if turn.interrupted and msg.utterance_id == self._answering:
+                self._canceled.set()
             known = turn.interrupted and math.isfinite(msg.heard_seconds)
             self._close(turn, msg.heard_text, msg.heard_seconds if known else None)
 

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 
 from lfm_voice_ros.backends import load_transcriber
-from lfm_voice_ros.core.transcript_drafts import TranscriptDrafts
 from lfm_voice_ros.core.errors import AudioError, ConfigurationError, ResourceError
 from lfm_voice_ros.core.health import Level
 from lfm_voice_ros.core.latencies import Latencies
 from lfm_voice_ros.core.ports import Transcriber
 from lfm_voice_ros.core.recognition import spoken
 from lfm_voice_ros.core.settings import TranscriberSettings
+from lfm_voice_ros.core.transcript_drafts import TranscriptDrafts
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples, Transcript
 from lfm_voice_ros.msg import Transcript as TranscriptMsg
 from lfm_voice_ros.msg import Utterance as UtteranceMsg

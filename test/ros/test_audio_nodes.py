@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +22,16 @@ from sound import in_state, say, spoken, tone
 from lfm_voice_ros.backends.resampling import resample
 from lfm_voice_ros.backends.wav_file import write_wav
 from lfm_voice_ros.core.types import Samples
-from lfm_voice_ros.msg import Audio, EndOfTurn, Interrupt, Playback, Utterance, VoiceActivity
+from lfm_voice_ros.msg import (
+    Audio,
+    EndOfTurn,
+    Interrupt,
+    Playback,
+    SpeechAudio,
+    Transcript,
+    Utterance,
+    VoiceActivity,
+)
 from lfm_voice_ros.nodes.base import to_seconds, to_stamp
 from lfm_voice_ros.nodes.conversions import samples_to_field
 
@@ -265,7 +276,7 @@ def _reaches(heard: list[Any], at: float) -> bool:
     return to_seconds(heard[-1].header.stamp) > at
 
 
-def test_speech_into_a_reply_interrupts_it_once(launch: Start, probe: Probe, speech: Samples) -> None:
+def test_each_utterance_into_a_reply_interrupts_it_once(launch: Start, probe: Probe, speech: Samples) -> None:
     utterances = probe.subscribe("utterance", Utterance)
     interrupts = probe.subscribe("interrupt", Interrupt)
     node = launch("audio_capture", parameters={"source": "topic", "barge_in": True})
@@ -276,9 +287,9 @@ def test_speech_into_a_reply_interrupts_it_once(launch: Start, probe: Probe, spe
     playback(probe, Playback.PLAYING)
     send(probe, np.concatenate((speech, SILENCE)), at=at)
     probe.wait_for(lambda: len(utterances) == 2, what="the utterances")
-    (interrupt,) = interrupts
-    assert (interrupt.utterance_id, interrupt.reason) == ("reply", "barge-in")
-    assert to_seconds(interrupt.header.stamp) == pytest.approx(began + 1.0, abs=0.2)
+    assert [(i.utterance_id, i.reason) for i in interrupts] == [("reply", "barge-in")] * 2
+    assert [i.by for i in interrupts] == [utterance.utterance_id for utterance in utterances]
+    assert to_seconds(interrupts[0].header.stamp) == pytest.approx(began + 1.0, abs=0.2)
 
 
 def test_speech_while_nothing_plays_interrupts_nothing(launch: Start, probe: Probe, speech: Samples) -> None:
@@ -381,6 +392,123 @@ def test_an_interrupt_cuts_at_once_and_no_stale_sound_comes_after_it(
     assert kept == pytest.approx(cut.heard_seconds, abs=1e-3)
     assert states[-1].utterance_id == "new"
     assert diagnostics("audio_player", "chunks dropped: late")["chunks dropped: late"] == "1"
+
+
+def _spoken_into(probe: Probe, states: list[Any], reply: str, by: str) -> None:
+    """A person begins to speak; returns when the reply is paused."""
+    probe.publish("interrupt", Interrupt(utterance_id=reply, reason=Interrupt.BARGE_IN, by=by))
+    probe.wait_for(lambda: in_state(states, reply, Playback.PAUSED), what="the pause")
+
+
+@pytest.mark.parametrize(
+    ("topic", "transcript", "end"),
+    [
+        ("transcript", {"text": "Mhm."}, Playback.FINISHED),
+        ("transcript", {"rejection": "no speech"}, Playback.FINISHED),
+        ("transcript/draft", {"text": "Yeah, okay."}, Playback.FINISHED),
+        ("transcript/draft", {"text": "No, look"}, Playback.INTERRUPTED),
+        ("transcript", {"text": "Look left."}, Playback.INTERRUPTED),
+        ("transcript", {"failed": True, "rejection": "the model is missing"}, Playback.INTERRUPTED),
+    ],
+)
+def test_the_words_say_whether_a_reply_that_was_spoken_into_goes_on(
+    launch: Start, probe: Probe, tmp_path: Path, topic: str, transcript: dict[str, Any], end: int
+) -> None:
+    states = probe.subscribe("playback", Playback)
+    node = launch("audio_player", parameters={"sink": f"wav:{tmp_path}"})
+    node.wait_for_output("speaking into")
+    sound = np.linspace(0.1, 0.9, 80_000, dtype=np.float32)
+    say(probe, "reply", 0, sound, last=True, text="A sentence.")
+    probe.wait_for(lambda: in_state(states, "reply", Playback.PLAYING), what="the reply")
+    _spoken_into(probe, states, "reply", "u1")
+    probe.publish(topic, Transcript(utterance_id="u1", **transcript))
+    ended = probe.wait_for(lambda: in_state(states, "reply", end), what="the end")
+    kept, _ = soundfile.read(tmp_path / "reply.wav", dtype="float32")
+    if end == Playback.FINISHED:
+        # All of it was heard, some of it twice.
+        assert ended.heard_seconds == pytest.approx(5.0, abs=1e-3)
+        assert kept.size >= sound.size
+        assert kept[-8_000:] == pytest.approx(sound[-8_000:], abs=1e-4)
+    else:
+        assert kept.size / 16_000 == pytest.approx(ended.heard_seconds, abs=1e-3)
+        assert ended.heard_text == "A sentence."
+
+
+def test_without_any_words_the_reply_goes_on_by_itself(launch: Start, probe: Probe) -> None:
+    states = probe.subscribe("playback", Playback)
+    launch("audio_player", parameters={"sink": "none"})
+    say(probe, "reply", 0, tone(5.0), last=True)
+    probe.wait_for(lambda: in_state(states, "reply", Playback.PLAYING), what="the reply")
+    _spoken_into(probe, states, "reply", "u1")
+    probe.wait_for(lambda: in_state(states, "reply", Playback.FINISHED), what="the end")
+
+
+def test_a_reply_that_must_be_heard_does_not_even_pause(launch: Start, probe: Probe) -> None:
+    states = probe.subscribe("playback", Playback)
+    launch("audio_player", parameters={"sink": "none"})
+    chunk = SpeechAudio(
+        utterance_id="reply", last=True, sample_rate=16_000, samples=samples_to_field(tone(1.0)), uninterruptible=True
+    )
+    probe.publish("audio/output", chunk)
+    probe.wait_for(lambda: in_state(states, "reply", Playback.PLAYING), what="the reply")
+    probe.publish("interrupt", Interrupt(utterance_id="reply", reason=Interrupt.BARGE_IN, by="u1"))
+    probe.wait_for(lambda: in_state(states, "reply", Playback.FINISHED), what="the end")
+    assert in_state(states, "reply", Playback.PAUSED) is None
+
+
+def test_twenty_interruptions_at_random_moments_lose_and_double_nothing(
+    launch: Start, probe: Probe, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    states = probe.subscribe("playback", Playback)
+    node = launch("audio_player", parameters={"sink": f"wav:{tmp_path}"})
+    node.wait_for_output("speaking into")
+    ends: dict[str, int] = {}
+    for number in range(20):
+        reply, by = f"reply-{number}", f"u{number}"
+        actions: list[Callable[[], None]] = [
+            partial(say, probe, reply, sequence, tone(0.1), last=sequence == 2) for sequence in range(3)
+        ]
+        barge_in = Interrupt(utterance_id=reply, reason=Interrupt.BARGE_IN, by=by)
+        actions.insert(chance.randint(1, 3), partial(probe.publish, "interrupt", barge_in))
+        for action in actions:
+            action()
+            moment = time.monotonic() + chance.uniform(0.0, 0.08)
+            probe.wait_for(lambda moment=moment: time.monotonic() >= moment, what="a moment")  # type: ignore[misc]
+        words = chance.choice(("Mhm.", "Stop it."))
+        probe.publish("transcript", Transcript(utterance_id=by, text=words))
+        ended = probe.wait_for(
+            lambda reply=reply: (
+                in_state(states, reply, Playback.FINISHED)  # type: ignore[misc]
+                or in_state(states, reply, Playback.INTERRUPTED)
+            ),
+            what=f"the end of {reply}",
+        )
+        ends[reply] = ended.state
+        was_paused = in_state(states, reply, Playback.PAUSED) is not None
+        assert ended.state == (Playback.INTERRUPTED if was_paused and words != "Mhm." else Playback.FINISHED)
+    over = [m.utterance_id for m in states if m.state in (Playback.FINISHED, Playback.INTERRUPTED)]
+    assert sorted(over) == sorted(ends)
+    assert "Traceback" not in node.output
+
+
+def test_what_is_played_is_published_with_the_times_at_which_it_is_heard(launch: Start, probe: Probe) -> None:
+    played = probe.subscribe("audio/played", Audio)
+    states = probe.subscribe("playback", Playback)
+    node = launch("audio_player", parameters={"sink": "none"})
+    node.wait_for_output("speaking into")
+    sound = tone(0.5, 22_050)
+    say(probe, "reply", 0, sound, last=True, rate=22_050)
+    probe.wait_for(lambda: in_state(states, "reply", Playback.FINISHED), what="the end")
+    probe.wait_for(lambda: sum(len(m.samples) for m in played) >= 7_990, what="what was played")
+    heard = np.concatenate([np.asarray(m.samples, np.float32) for m in played])
+    assert {m.sample_rate for m in played} == {16_000}
+    assert heard[: 8_000 - 50] == pytest.approx(tone(0.5)[: 8_000 - 50], abs=0.05)
+    began = to_seconds(in_state(states, "reply", Playback.STARTED).header.stamp)
+    assert to_seconds(played[0].header.stamp) == pytest.approx(began, abs=0.02)
+    for one, other in itertools.pairwise(played):
+        ends = to_seconds(one.header.stamp) + len(one.samples) / 16_000
+        assert to_seconds(other.header.stamp) == pytest.approx(ends, abs=0.005)
 
 
 def test_unusable_chunks_are_dropped_and_counted_and_the_reply_still_ends(

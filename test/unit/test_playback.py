@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from lfm_voice_ros.core.playback import Chunk, PlaybackReport, PlaybackState, Pl
 from lfm_voice_ros.core.types import Samples
 
 RATE = 1_000
-STARTED, PLAYING, FINISHED, INTERRUPTED = PlaybackState
+STARTED, PLAYING, FINISHED, INTERRUPTED, PAUSED = PlaybackState
 
 
 class Clock:
@@ -289,6 +291,171 @@ def test_whatever_comes_each_reply_ends_exactly_once(chunks: list[tuple[str, int
         assert reports[-1].state == FINISHED
         heard = [report.heard for report in reports]
         assert heard == sorted(heard)
+
+
+def test_a_paused_reply_is_silent_and_goes_on_from_the_sentence_that_was_just_begun() -> None:
+    room = Room()
+    room.say("a", 0, 2.0, text="One.")
+    room.say("a", 1, 2.0, text="Two.")
+    room.wait(2.5)
+    assert room.player.pause("a")
+    handed = len(room.sink.samples)
+    room.say("a", 2, 1.0, last=True, text="Three.")
+    room.wait(10.0)
+    assert len(room.sink.samples) == handed
+    assert room.reports[-1].state == PAUSED
+    assert room.reports[-1].heard == pytest.approx(2.5, abs=0.011)
+    assert room.reports[-1].queued == pytest.approx(2.5, abs=0.011)
+    room.player.resume()
+    assert len(room.sink.samples) - handed == 3 * RATE
+    room.wait(3.1)
+    assert room.states("a") == [STARTED, PLAYING, PAUSED, PLAYING, FINISHED]
+    assert room.reports[-1].heard == pytest.approx(5.0)
+    assert room.reports[-1].text == "One. Two. Three."
+
+
+def test_far_into_a_sentence_the_reply_goes_on_from_the_gap_before_the_word() -> None:
+    room = Room()
+    sound = np.ones(5 * RATE, np.float32)
+    sound[2_650:2_700] = 0.0  # a gap between two words
+    room.player.add(Chunk("a", 0, True, sound, RATE, "A long sentence."))
+    room.wait(3.0)
+    room.player.pause("a")
+    handed = len(room.sink.samples)
+    room.player.resume()
+    assert 5_000 - (len(room.sink.samples) - handed) == pytest.approx(2_675, abs=30)
+
+
+def test_sound_comes_back_without_a_click() -> None:
+    room = Room()
+    room.player.add(Chunk("a", 0, True, np.ones(5 * RATE, np.float32), RATE, "A long sentence."))
+    room.wait(3.0)
+    room.player.pause("a")
+    handed = len(room.sink.samples)
+    room.player.resume()
+    again = room.sink.samples[handed:]
+    assert again[0] == 0.0
+    assert max(abs(np.diff(again))) < 0.3
+    assert again[10] == 1.0
+
+
+def test_a_paused_reply_that_is_cut_ends_where_it_was_heard_to() -> None:
+    room = Room()
+    room.say("a", 0, 2.0, text="One.")
+    room.wait(0.7)
+    room.player.pause("")
+    room.wait(1.0)
+    room.player.interrupt("a", by_person=True)
+    room.say("a", 1, 1.0, last=True)
+    room.wait(1.0)
+    assert room.states("a") == [STARTED, PLAYING, PAUSED, INTERRUPTED]
+    assert room.reports[-1].heard == pytest.approx(0.7, abs=0.011)
+    assert not room.player.busy
+    assert max(room.sink.samples) == 0.0  # nothing of the late chunk
+
+
+def test_only_what_plays_and_may_be_interrupted_is_paused() -> None:
+    room = Room()
+    assert not room.player.pause("")
+    room.player.add(Chunk("a", 0, True, np.ones(RATE, np.float32), RATE, uninterruptible=True))
+    room.say("b", 0, 1.0, last=True)
+    assert not room.player.pause("a")
+    assert not room.player.pause("b")
+    room.wait(1.9)
+    assert not room.player.pause("b")  # over in a moment
+    room.wait(0.2)
+    assert room.states("a") == room.states("b") == [STARTED, PLAYING, FINISHED]
+
+
+def test_a_reply_that_pauses_before_its_first_sample_begins_at_the_beginning() -> None:
+    room = Room()
+    room.say("a", 0, 1.0, last=True)
+    assert room.player.pause("a")
+    room.wait(0.5)
+    room.player.resume()
+    room.wait(1.1)
+    assert room.states("a") == [PAUSED, STARTED, PLAYING, FINISHED]
+
+
+def test_another_sink_leaves_a_paused_reply_silent() -> None:
+    room = Room()
+    room.say("a", 0, 1.0, last=True)
+    room.wait(0.3)
+    room.player.pause("a")
+    other = RecordingSink(room.clock)
+    room.player.change_sink(other)
+    assert other.samples == []
+    room.player.resume()
+    room.wait(1.1)
+    assert room.reports[-1].state == FINISHED
+    assert room.reports[-1].heard == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_hundred_interruptions_at_random_moments_lose_nothing_double_nothing_and_leave_nothing_stale(
+    seed: int,
+) -> None:
+    """Each reply's samples are its number, so that whatever is handed to the sink tells whose it is."""
+    chance = random.Random(seed)
+    room = Room()
+    cut: set[str] = set()
+    for number in range(1, 101):
+        reply = f"r{number}"
+        count = chance.randint(1, 5)
+        moment = chance.randint(0, count)
+        for sequence in range(count):
+            if sequence == moment:
+                room.wait(chance.uniform(0.0, 0.8))
+                paused = room.player.pause(reply)
+                assert paused == (room.player.paused == reply)
+                room.wait(chance.uniform(0.0, 0.3))
+            room.player.add(Chunk(reply, sequence, sequence == count - 1, np.full(300, number, np.float32), RATE))
+        room.wait(chance.uniform(0.0, 0.2))
+        if room.player.paused and chance.random() < 0.5:
+            room.player.resume()
+        else:
+            room.player.interrupt(reply)
+            cut.add(reply)
+            before = len(room.sink.samples)
+            room.player.add(Chunk(reply, count, True, np.full(300, number, np.float32), RATE))
+            room.wait(0.1)
+            assert number not in room.sink.samples[before:]
+        while room.player.busy:
+            room.wait(0.5)
+        ends = [r.state for r in room.reports if r.utterance_id == reply and r.state in (FINISHED, INTERRUPTED)]
+        assert len(ends) == 1
+        if ends == [FINISHED]:
+            heard = [r for r in room.reports if r.utterance_id == reply][-1].heard
+            assert heard == pytest.approx(0.3 * count)
+    assert not room.player.busy
+    assert cut
+
+
+def test_what_passes_unheard_is_told_with_its_times_and_what_is_thrown_away_is_not() -> None:
+    clock = Clock()
+    told: list[tuple[list[float], int, float]] = []
+    sink = TimedSink(clock, lambda samples, rate, at: told.append((samples.tolist(), rate, at)))
+    sound = np.arange(1_000, dtype=np.float32)
+    sink.write(sound, RATE)
+    for _ in range(3):
+        clock.now += 0.1
+        sink.queued_seconds()
+    sink.flush()
+    clock.now += 1.0
+    sink.queued_seconds()
+    assert [at for _, _, at in told] == pytest.approx([50.0, 50.1, 50.2, 50.3])
+    assert [sample for samples, _, _ in told for sample in samples] == sound[:300].tolist()
+    assert told[-1][0] == []  # silence follows
+
+
+def test_a_paused_robot_still_has_the_floor_but_is_not_audible() -> None:
+    robot = RobotVoice()
+    robot.update("a", PLAYING, 10.0)
+    robot.update("a", PAUSED, 10.2)
+    robot.update("a", PAUSED, 10.4)
+    assert robot.playing(11.3) == "a"
+    assert robot.audible(10.49)
+    assert not robot.audible(10.51)
 
 
 def test_the_robot_is_audible_while_it_plays_and_a_little_longer() -> None:
