@@ -13,9 +13,9 @@ Item = TypeVar("Item")
 class Worker(Generic[Item]):
     """Calls ``work(item)`` for each item handed to :meth:`put`, in order, in a thread of its own.
 
-    When the queue is full the new item is dropped and counted in ``dropped``. Beside the queue items of less
-    importance may wait, one of each kind, :meth:`put_behind`. An error that ``work`` lets out is given to ``failed`` and the worker goes
-    on. ``put``, ``put_behind``, ``clear`` and ``stop`` may be called from any thread.
+    When the queue is full the new item is dropped and counted in ``dropped``. Beside the queue items of less importance
+    may wait, one of each kind, :meth:`put_behind`. An error that ``work`` lets out is given to ``failed`` and the
+    worker goes on. ``put``, ``put_behind``, ``clear`` and ``stop`` may be called from any thread.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Worker(Generic[Item]):
     def put_behind(self, item: Item, kind: str = "") -> list[Item]:
         """Hand over what is begun only when the queue is empty.
 
-        Of each ``kind`` one such item waits: it takes the place of an older one that has not begun, which is given back.
+        Of each ``kind`` one such item waits: it takes the place of an older one that has not begun, and gives that back.
         """
         with self._changed:
             replaced = [self._behind.pop(kind)] if kind in self._behind else []
