@@ -54,7 +54,7 @@ class FasterWhisper:
         self._settings = settings
         self.name = "faster-whisper " + ("tiny.en (bundled)" if settings.model == "bundled" else settings.model)
         self._short = settings.window == "speech" and self._model.model.device == "cpu"  # a GPU needs no help
-        self.recognize(np.zeros(SAMPLE_RATE, np.float32), whole=not self._short)  # the first one takes twice the time
+        self.recognize(np.zeros(SAMPLE_RATE, np.float32), whole=not self._short)  # the first one takes longer
 
     def transcribe(self, samples: Samples) -> Transcript:
         """Recognize float32 mono sound at 16 kHz, shape (samples,). Raises ResourceError when the model fails."""

