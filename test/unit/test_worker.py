@@ -131,7 +131,7 @@ def test_health_shows_values() -> None:
 def test_of_what_is_offered_to_a_busy_worker_the_newest_is_worked_on_once(gate: Gate) -> None:
     worked: list[str] = []
     over = threading.Event()
-    worker = Worker("test", lambda job: job(), unexpected, 10)
+    worker = Worker[Callable[[], None]]("test", lambda job: job(), unexpected, 10)
     newest = Newest[str](worker.put, worked.append)
     worker.put(lambda: gate.work(0))
     assert gate.begun.wait(TIMEOUT)
