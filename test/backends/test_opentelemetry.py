@@ -17,7 +17,12 @@ from lfm_voice_ros.core.turn_spans import TurnSpans, spans_of
 
 pytest.importorskip("opentelemetry.sdk", reason="scripts/setup --extra opentelemetry installs it")
 
-ATTRIBUTES = {"utterance_id": "u1", "calls": 2, "interrupted": False, "prepared": True}
+ATTRIBUTES: dict[str, str | int | bool | float] = {
+    "utterance_id": "u1",
+    "calls": 2,
+    "interrupted": False,
+    "prepared": True,
+}
 
 
 def turn() -> TurnSpans:
