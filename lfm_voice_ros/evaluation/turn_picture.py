@@ -31,6 +31,7 @@ _TITLES = {
 }
 _SOON = {"interruption": 0.35, "stop": 0.3}  # s, the goals
 _FIRST_AUDIO = 1.2  # s, likewise
+_LABEL = 0.055  # of the height of the picture that a label takes
 
 
 def draw(results: Results, machine: str, path: Path) -> None:
@@ -62,15 +63,21 @@ def _draw_bars(axes: Axes, turns: Sequence[Turn], results: Results) -> None:
     plain = [results.plain_stages(turn).get("first_audio", math.nan) for turn in turns]
     axes.plot(places, plain, ls="", marker=".", ms=5, color=_PLAIN, label="plain pipeline, same recording")
     ours, theirs = results.stage("first_audio"), results.plain("first_audio")
-    lines = ((ours.p50, "p50", _OURS, "-"), (ours.p95, "p95", _OURS, "--"), (theirs.p50, "plain p50", _PLAIN, "-"))
-    for value, text, color, style in (*lines, (theirs.p95, "plain p95", _PLAIN, "--")):
-        if math.isfinite(value):
-            axes.axhline(value, color=color, lw=1.2, ls=style)
-            axes.text(len(turns) - 0.1, value, f"{text}\n{value:.2f} s", va="center", color=color, size=8)
-    axes.axhline(_FIRST_AUDIO, color=_HEAD, lw=1.0, ls=":")
-    axes.text(len(turns) - 0.1, _FIRST_AUDIO, f"goal (p50)\n{_FIRST_AUDIO:.2f} s", va="center", color=_HEAD, size=8)
-    axes.set_xlim(-0.8, len(turns) - 0.2)
+    lines = [
+        (_FIRST_AUDIO, "goal (p50)", _HEAD, ":"),
+        (ours.p50, "p50", _OURS, "-"),
+        (ours.p95, "p95", _OURS, "--"),
+        (theirs.p50, "plain p50", _PLAIN, "-"),
+        (theirs.p95, "plain p95", _PLAIN, "--"),
+    ]
     axes.set_ylim(0.0, None)
+    room = _LABEL * axes.get_ylim()[1]
+    place = -math.inf
+    for value, text, color, style in sorted(line for line in lines if math.isfinite(line[0])):
+        place = max(value, place + room)
+        axes.axhline(value, color=color, lw=1.2, ls=style)
+        axes.text(len(turns) - 0.1, place, f"{text}\n{value:.2f} s", va="center", color=color, size=8)
+    axes.set_xlim(-0.8, len(turns) - 0.2)
     axes.set_ylabel("seconds after the end of speech")
     axes.set_xlabel(f"{len(turns)} turns, the quickest first")
     axes.set_xticks([])
