@@ -36,7 +36,7 @@ BEFORE, AFTER = np.zeros(8_000, np.float32), np.zeros(16_000, np.float32)
 
 @pytest.fixture(scope="session")
 def stop() -> Samples:
-    return np.concatenate((BEFORE, spoken("Stop!"), AFTER))
+    return np.concatenate((BEFORE, spoken("No, stop!"), AFTER))
 
 
 @pytest.fixture(scope="session")
