@@ -90,7 +90,7 @@ class NodeProcess:
         """The process id."""
         return self._process.pid
 
-    def wait_for_output(self, text: str, timeout: float = 150.0) -> None:
+    def wait_for_output(self, text: str, timeout: float = 20.0) -> None:
         """Wait until ``text`` was written; fail after ``timeout`` seconds or when the process has ended without it."""
         with self._news:
             self._news.wait_for(lambda: self._ended or text in "".join(self._lines), timeout)
@@ -150,12 +150,12 @@ class Goal:
         self._handle = handle
         self._result = result
 
-    def result(self, timeout: float = 150.0) -> Any:
+    def result(self, timeout: float = 20.0) -> Any:
         """Give its result. Fails when there is none in time."""
         self._probe.wait_for(self._result.done, timeout, "the goal's result")
         return self._result.result().result
 
-    def status(self, timeout: float = 150.0) -> str:
+    def status(self, timeout: float = 20.0) -> str:
         """Give how it ended: succeeded, canceled or aborted."""
         self.result(timeout)
         return {4: "succeeded", 5: "canceled", 6: "aborted"}[self._result.result().status]  # action_msgs/GoalStatus
@@ -201,7 +201,7 @@ class Probe:
         """How many publishers of the topic are known."""
         return int(self._node.count_publishers(topic))
 
-    def wait_for(self, predicate: Callable[[], Value], timeout: float = 150.0, what: str = "it") -> Value:
+    def wait_for(self, predicate: Callable[[], Value], timeout: float = 20.0, what: str = "it") -> Value:
         """Wait until ``predicate`` is true and give its value; it is tried again at every message.
 
         Fails after ``timeout`` seconds; ``what`` says in the failure what was waited for.
@@ -211,7 +211,7 @@ class Probe:
         assert value, f"{what} has not happened within {timeout} s"
         return value
 
-    def wait_for_value(self, node: str, key: str, value: str, timeout: float = 150.0) -> None:
+    def wait_for_value(self, node: str, key: str, value: str, timeout: float = 20.0) -> None:
         """Wait until a node's diagnostics have this value."""
         reports = self.subscribe("/diagnostics", DiagnosticArray)
         self.wait_for(
@@ -227,7 +227,7 @@ class Probe:
         )
 
     def publish(
-        self, topic: str, message: Any, profile: QoSProfile = RELIABLE, receivers: int = 1, timeout: float = 150.0
+        self, topic: str, message: Any, profile: QoSProfile = RELIABLE, receivers: int = 1, timeout: float = 20.0
     ) -> None:
         """Publish, once at least ``receivers`` subscriptions are matched; fails when they are not in time."""
         key = (topic, type(message))
@@ -238,7 +238,7 @@ class Probe:
         self.wait_for(lambda: publisher.get_subscription_count() >= receivers, timeout, f"a subscription to {topic}")
         publisher.publish(message)
 
-    def call(self, service: str, service_type: type, request: Any, timeout: float = 150.0) -> Any:
+    def call(self, service: str, service_type: type, request: Any, timeout: float = 20.0) -> Any:
         """Call a service; give its response. Fails when the service or the response is not there in time."""
         key = (service, service_type)
         if key not in self._clients:
@@ -251,7 +251,7 @@ class Probe:
         return future.result()
 
     def send_goal(
-        self, action: str, action_type: type, goal: Any, feedback: list[Any] | None = None, timeout: float = 150.0
+        self, action: str, action_type: type, goal: Any, feedback: list[Any] | None = None, timeout: float = 20.0
     ) -> Goal:
         """Send a goal, which must be accepted in time; its feedback is added to a list as it comes."""
         key = (action, action_type)
