@@ -154,7 +154,7 @@ def join(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Put each embedding behind those before it: shape (n, SIZE) to (n, LOOK * SIZE)."""
     padded = np.concatenate((np.repeat(vectors[:1], LOOK - 1, axis=0), vectors))
     parts = [padded[shift : shift + len(vectors)] for shift in range(LOOK)]
-    return np.concatenate(parts, axis=1).astype(np.float32)
+    return np.asarray(np.concatenate(parts, axis=1), np.float32)
 
 
 def labels(times: NDArray[np.float64], word: str, word_end: float) -> NDArray[np.int64]:
@@ -198,7 +198,7 @@ def train(
 
     def layer(module: torch.nn.Module) -> NDArray[np.float32]:
         weight, bias = (parameter.detach().numpy() for parameter in module.parameters())
-        return np.concatenate((weight.T, bias[None])).astype(np.float32)
+        return np.asarray(np.concatenate((weight.T, bias[None])), np.float32)
 
     thresholds = np.full(len(WORDS), 0.5, np.float32)
     return Head(WORDS, thresholds, mean, scale, layer(network[0]), layer(network[3]))

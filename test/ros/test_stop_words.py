@@ -36,7 +36,7 @@ BEFORE, AFTER = np.zeros(8_000, np.float32), np.zeros(16_000, np.float32)
 
 @pytest.fixture(scope="session")
 def stop() -> Samples:
-    return np.concatenate((BEFORE, spoken("Stop!"), AFTER))
+    return np.concatenate((BEFORE, spoken("No, stop!"), AFTER))
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def hear(start: Start, probe: Probe) -> Callable[..., Callable[[Samples], float]
 
     def begin(**parameters: Any) -> Callable[[Samples], float]:
         taken = probe.subscribe("audio/input", Audio)
-        start("audio_capture", parameters={"source": "topic", **parameters}).wait_for_output("listening to")
+        start("audio_capture", parameters={"source": "topic", **parameters}).wait_for_output("listening to", 60.0)
 
         def speak(samples: Samples) -> float:
             end = at = probe.now()
