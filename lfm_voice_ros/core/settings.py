@@ -157,7 +157,7 @@ class AudioCaptureSettings:
         live=True,
     )
     echo_cancellation: str = setting(
-        "auto",
+        "off",
         "take the robot's own voice (audio/played) out of the sound, and hear the person while it speaks: auto (with a "
         "sound card, where the library is installed), on (with any source), or off",
         choices=("auto", "on", "off"),
