@@ -70,8 +70,9 @@ def _draw_bars(axes: Axes, turns: Sequence[Turn], results: Results) -> None:
         (theirs.p50, "plain p50", _PLAIN, "-"),
         (theirs.p95, "plain p95", _PLAIN, "--"),
     ]
-    axes.set_ylim(0.0, None)
-    room = _LABEL * axes.get_ylim()[1]
+    highest = max(float(np.nanmax([0.0, *below, *plain])), *(line[0] for line in lines if math.isfinite(line[0])))
+    axes.set_ylim(0.0, 1.06 * highest)
+    room = _LABEL * highest
     place = -math.inf
     for value, text, color, style in sorted(line for line in lines if math.isfinite(line[0])):
         place = max(value, place + room)
