@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lfm_voice_ros.core.errors import ResourceError
@@ -40,6 +42,6 @@ class WebRtcEchoCanceller:
             raise ResourceError(f"{self.name} failed: {exc}; restart audio_capture") from exc
         return np.frombuffer(near.data, np.int16).astype(np.float32) / _FULL_SCALE
 
-    def _of(self, samples: Samples) -> object:
+    def _of(self, samples: Samples) -> Any:
         whole = np.clip(samples * _FULL_SCALE, -_FULL_SCALE, _FULL_SCALE).astype(np.int16)
         return self._frame(bytearray(whole.tobytes()), SAMPLE_RATE, 1, self.frame_samples)

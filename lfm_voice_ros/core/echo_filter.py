@@ -22,7 +22,7 @@ _Complex = NDArray[np.complex64]
 
 
 class EchoFilter:
-    """The port EchoCanceller, linear. Not for several threads; 0.1 ms a frame of 10 ms."""
+    """The port EchoCanceller, linear. Not for several threads."""
 
     name = "Kalman filter"
     frame_samples = _FRAME

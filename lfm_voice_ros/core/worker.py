@@ -50,7 +50,8 @@ class Worker(Generic[Item]):
     def put_behind(self, item: Item, kind: str = "") -> list[Item]:
         """Hand over what is begun only when the queue is empty.
 
-        Of each ``kind`` one such item waits: it takes the place of an older one that has not begun, and gives that back.
+        Of each ``kind`` one such item waits: it takes the place of an older one that has not begun;
+        that is given back.
         """
         with self._changed:
             replaced = [self._behind.pop(kind)] if kind in self._behind else []

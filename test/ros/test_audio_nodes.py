@@ -312,12 +312,14 @@ def test_what_was_said_decides_whether_a_pause_ends_the_utterance(
     drafts, utterances = probe.subscribe("utterance/draft", Utterance), probe.subscribe("utterance", Utterance)
     windows = {"complete_window": 0.3, "silence_window": 3.0, "unfinished_window": 8.0}
     start("audio_capture", parameters={"source": f"wav:{tmp_path / 'said.wav'}", **windows})
-    draft = probe.wait_for(lambda: drafts and drafts[-1], 60.0, "a draft")
+    probe.wait_for(lambda: drafts, 60.0, "a draft")
+    draft = drafts[-1]
     probe.publish(
         "end_of_turn",
         EndOfTurn(utterance_id=draft.utterance_id, speech_end=draft.speech_end, ending=ending),
     )
-    utterance = probe.wait_for(lambda: utterances and utterances[0], 30.0, "an utterance")
+    probe.wait_for(lambda: utterances, 30.0, "an utterance")
+    utterance = utterances[0]
     assert utterance.utterance_id == draft.utterance_id
     seconds = len(utterance.samples) / 16_000
     if ending == EndOfTurn.COMPLETE:

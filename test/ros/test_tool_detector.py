@@ -210,13 +210,15 @@ def test_a_draft_says_whether_the_person_has_ended_and_is_no_decision(
     start_discovered()
 
     probe.publish("transcript/draft", draft_of(text))
-    draft = probe.wait_for(lambda: drafts and drafts[0], what="the decision on the draft")
+    probe.wait_for(lambda: drafts, what="the decision on the draft")
+    draft = drafts[0]
     probe.wait_for(lambda: endings, what="what the words say")
 
     assert (draft.utterance_id, draft.speech_end, [call.name for call in draft.calls]) == ("u1", Time(sec=5), calls)
     assert (endings[0].utterance_id, endings[0].speech_end, endings[0].ending) == ("u1", Time(sec=5), ending)
     probe.publish("transcript", draft_of(text))
-    decision = probe.wait_for(lambda: decisions and decisions[0], what="the decision")
+    probe.wait_for(lambda: decisions, what="the decision")
+    decision = decisions[0]
     assert decision.calls == draft.calls
     assert (len(decisions), len(drafts), len(endings)) == (1, 1, 1)
 
@@ -234,7 +236,8 @@ def test_a_draft_of_other_words_than_the_transcript_decides_nothing(
     probe.wait_for(lambda: drafts, what="the decision on the draft")
     probe.publish("transcript", draft_of("Look left and then nod.", second=7))
 
-    decision = probe.wait_for(lambda: decisions and decisions[0], what="the decision")
+    probe.wait_for(lambda: decisions, what="the decision")
+    decision = decisions[0]
     assert [call.name for call in decision.calls] == ["pan_left", "nod"]
 
 

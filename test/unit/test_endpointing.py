@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -414,7 +415,7 @@ def test_the_end_of_the_stream_ends_a_pause_of_any_kind() -> None:
         {"draft_silence": 0.4, "silence_window": 0.5, "endpointing": "quick"},
     ],
 )
-def test_windows_that_do_not_fit_together_are_refused(values: dict[str, float]) -> None:
+def test_windows_that_do_not_fit_together_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="silence_window"):
         Endpointer(replace(JUDGED, **values), UtteranceIds())
 
