@@ -152,8 +152,8 @@ class WavFolderSink(TimedSink):
 
     def flush(self) -> None:
         """Throw away what is queued."""
-        self._keep(super().played_seconds())
         super().flush()
+        self._keep(super().played_seconds())
         self._waiting = []
 
     def played_seconds(self) -> float:

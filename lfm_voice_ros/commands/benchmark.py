@@ -58,7 +58,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
     for name in names:
-        if getattr(arguments, name) not in (None, False, []):
+        value = getattr(arguments, name)
+        if value is not None and value is not False and value != []:
             raise ConfigurationError(f"--{name.replace('_', '-')} {why}")
 
 

@@ -16,7 +16,7 @@ from lfm_voice_ros.msg import Interrupt, Keyword, Playback, SpeechAudio
 from lfm_voice_ros.nodes import qos
 from lfm_voice_ros.nodes.base import VoiceNode, to_seconds
 
-_BACKLOG = 100  # pieces of sound that may wait: a spotter that is seconds late stops nothing any more
+_BACKLOG = 400  # pieces of sound that may wait
 
 
 class KeywordEars:

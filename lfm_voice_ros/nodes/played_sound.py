@@ -18,6 +18,7 @@ _GAP = 0.02  # s; sound that jumps further has had silence before it
 _CHUNK = round(0.02 * SAMPLE_RATE)  # samples of a message
 _ATOMIC = 0.001  # s that two looks at clocks may be apart
 _TRIES = 5
+_FIRST_TRIES = 100
 _BACKLOG = 400  # pieces of sound that may wait
 
 _Piece = tuple[Samples, int, float]
@@ -33,7 +34,8 @@ class PlayedSound:
         self._expected = 0.0  # s, monotonic: the end of what was taken
         self._ready: list[Samples] = []
         self._ready_at = 0.0  # s, monotonic
-        self._ahead: float | None = None  # s, ROS time before the monotonic clock
+        self._ahead = 0.0  # s, ROS time before the monotonic clock, when that was last seen
+        self._look_at_clocks(_FIRST_TRIES)
         self._worker = node.add_worker("played sound", self._take, _BACKLOG)
 
     def __call__(self, samples: Samples, rate: int, at: float) -> None:
@@ -74,17 +76,17 @@ class PlayedSound:
             return
         samples = np.clip(np.concatenate(self._ready), -1.0, 1.0)
         self._ready = []
-        at = self._ready_at + self._ros_time_ahead()
+        self._look_at_clocks(_TRIES)
+        at = self._ready_at + self._ahead
         self._publisher.publish(
             Audio(header=self._node.header(at), sample_rate=SAMPLE_RATE, samples=samples_to_field(samples))
         )
 
-    def _ros_time_ahead(self) -> float:
-        """By how much (s) ROS time is ahead of the monotonic clock."""
-        for _ in range(_TRIES):
+    def _look_at_clocks(self, tries: int) -> None:
+        """See by how much ROS time is ahead; where others always run between two looks, what was seen before holds."""
+        for _ in range(tries):
             before = time.monotonic()
             ahead = self._node.now() - before
-            if time.monotonic() - before < _ATOMIC:  # nobody else ran between the two
+            if time.monotonic() - before < _ATOMIC:
                 self._ahead = ahead
-                return ahead
-        return self._ahead if self._ahead is not None else ahead
+                return

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from harness import NodeProcess, Probe
+from rcl_interfaces.srv import GetParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sound import spoken
 from std_msgs.msg import Empty
@@ -44,25 +45,36 @@ def talk() -> Samples:
     return np.concatenate((BEFORE, spoken("What time is it?"), AFTER))
 
 
+class Mouth:
+    """Speaks into the microphone, faster than a person could, and returns when all of it was taken."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.at = probe.now()  # s, of the next sample
+        self._probe = probe
+        self._taken = probe.subscribe("audio/input", Audio)
+
+    def __call__(self, samples: Samples) -> float:
+        """Give the time (s) of the first sample."""
+        began = self.at
+        for piece in np.array_split(samples, samples.size // 1600):
+            message = Audio(sample_rate=16_000, samples=samples_to_field(piece))
+            message.header.stamp = to_stamp(self.at)
+            self._probe.publish("audio/external", message)
+            self.at += piece.size / 16_000
+        taken = self._taken
+        self._probe.wait_for(
+            lambda: taken and to_seconds(taken[-1].header.stamp) > self.at - 0.3, what="the sound taken"
+        )
+        return began
+
+
 @pytest.fixture
-def hear(start: Start, probe: Probe) -> Callable[..., Callable[[Samples], float]]:
-    """Start audio_capture; gives what speaks into its microphone, and returns when all of that was taken."""
+def hear(start: Start, probe: Probe) -> Callable[..., Mouth]:
+    """Start audio_capture; gives what speaks into its microphone."""
 
-    def begin(**parameters: Any) -> Callable[[Samples], float]:
-        taken = probe.subscribe("audio/input", Audio)
+    def begin(**parameters: Any) -> Mouth:
         start("audio_capture", parameters={"source": "topic", **parameters}).wait_for_output("listening to", 60.0)
-
-        def speak(samples: Samples) -> float:
-            end = at = probe.now()
-            for piece in np.array_split(samples, samples.size // 1600):
-                message = Audio(sample_rate=16_000, samples=samples_to_field(piece))
-                message.header.stamp = to_stamp(end)
-                probe.publish("audio/external", message)
-                end += piece.size / 16_000
-            probe.wait_for(lambda: taken and to_seconds(taken[-1].header.stamp) > end - 0.3, what="the sound taken")
-            return at
-
-        return speak
+        return Mouth(probe)
 
     return begin
 
@@ -79,7 +91,7 @@ def stop_word(at: float) -> Keyword:
 
 
 def test_a_stop_word_reaches_the_head_the_player_and_all_others_at_once(
-    hear: Callable[..., Callable[[Samples], float]], probe: Probe, stop: Samples
+    hear: Callable[..., Mouth], probe: Probe, stop: Samples
 ) -> None:
     keywords = probe.subscribe("keyword", Keyword)
     stops = probe.subscribe("head/stop", Empty)
@@ -93,7 +105,7 @@ def test_a_stop_word_reaches_the_head_the_player_and_all_others_at_once(
 
 
 def test_a_stop_word_is_heard_while_the_robot_speaks_but_not_its_own(
-    hear: Callable[..., Callable[[Samples], float]], probe: Probe, stop: Samples
+    hear: Callable[..., Mouth], probe: Probe, stop: Samples
 ) -> None:
     keywords = probe.subscribe("keyword", Keyword)
     utterances = probe.subscribe("utterance", Utterance)
@@ -104,22 +116,24 @@ def test_a_stop_word_is_heard_while_the_robot_speaks_but_not_its_own(
         chunk.samples = samples_to_field(np.zeros(64_000, np.float32))
         probe.publish("audio/output", chunk)
         state = Playback(utterance_id=utterance_id, state=Playback.PLAYING)
-        state.header.stamp = to_stamp(probe.now())
+        state.header.stamp = to_stamp(speak.at)
         probe.publish("playback", state)
+        # Topics have no order among one another: an answer says that the node has taken what came before.
+        probe.call("audio_capture/get_parameters", GetParameters, GetParameters.Request(names=["barge_in"]))
 
     reply("own", "Stop.")
     speak(stop)
+    probe.wait_for_value("audio_capture", "stop words of the robot itself", "1")
     reply("other", "It is a quarter past ten.")
-    speak(stop)
+    second = speak(stop)
     probe.wait_for(lambda: keywords, what="a stop")
-    second = to_seconds(keywords[0].header.stamp)
     assert len(keywords) == 1
-    assert second > probe.now() - 10.0
+    assert to_seconds(keywords[0].header.stamp) > second
     assert not utterances, "it is half-duplex"
 
 
 def test_who_told_the_robot_not_to_listen_is_not_listened_to(
-    hear: Callable[..., Callable[[Samples], float]], probe: Probe, stop: Samples
+    hear: Callable[..., Mouth], probe: Probe, stop: Samples
 ) -> None:
     keywords = probe.subscribe("keyword", Keyword)
     speak = hear()
@@ -131,9 +145,7 @@ def test_who_told_the_robot_not_to_listen_is_not_listened_to(
     assert len(keywords) == 1
 
 
-def test_without_stop_words_nothing_is_spotted(
-    hear: Callable[..., Callable[[Samples], float]], probe: Probe, stop: Samples
-) -> None:
+def test_without_stop_words_nothing_is_spotted(hear: Callable[..., Mouth], probe: Probe, stop: Samples) -> None:
     keywords = probe.subscribe("keyword", Keyword)
     utterances = probe.subscribe("utterance", Utterance)
     hear(stop_words=[""])(stop)
@@ -141,9 +153,7 @@ def test_without_stop_words_nothing_is_spotted(
     assert not keywords
 
 
-def test_the_button_can_be_pressed_by_a_service(
-    hear: Callable[..., Callable[[Samples], float]], probe: Probe, talk: Samples
-) -> None:
+def test_the_button_can_be_pressed_by_a_service(hear: Callable[..., Mouth], probe: Probe, talk: Samples) -> None:
     utterances = probe.subscribe("utterance", Utterance)
     speak = hear(push_to_talk=True)
     speak(talk)
@@ -156,17 +166,19 @@ def test_the_button_can_be_pressed_by_a_service(
 
 
 def test_with_a_wake_word_only_what_is_said_to_the_robot_becomes_an_utterance(
-    hear: Callable[..., Callable[[Samples], float]], probe: Probe, talk: Samples
+    hear: Callable[..., Mouth], probe: Probe, talk: Samples
 ) -> None:
     utterances = probe.subscribe("utterance", Utterance)
     keywords = probe.subscribe("keyword", Keyword)
     speak = hear(wake_word="okay_nabu")
     speak(talk)
-    speak(np.concatenate((BEFORE, spoken("Okay Nabu, what time is it?"), AFTER)))
-    probe.wait_for(lambda: utterances and keywords, what="the utterance and the wake word")
-    (utterance,), (word,) = utterances, keywords
-    assert (word.kind, word.word) == (Keyword.WAKE, "okay_nabu")
-    assert to_seconds(utterance.header.stamp) == pytest.approx(to_seconds(word.header.stamp), abs=0.01)
+    probe.wait_for_value("audio_capture", "utterances not for the robot", "1")
+    speak(np.concatenate((BEFORE, spoken("Okay Nabu."), AFTER)))
+    probe.wait_for(lambda: keywords, what="the wake word")
+    began = speak(talk)
+    probe.wait_for(lambda: utterances, what="the utterance")
+    assert [(word.kind, word.word) for word in keywords] == [(Keyword.WAKE, "okay_nabu")]
+    assert [to_seconds(utterance.speech_start) > began for utterance in utterances] == [True]
 
 
 def test_a_stop_word_gives_up_what_runs_and_what_was_decided_before_it(start: Start, probe: Probe) -> None:

@@ -198,7 +198,7 @@ class Person:
 def test_a_node_that_is_told_not_to_listen_is_deaf_until_it_is_told_to(
     start: Callable[..., NodeProcess], probe: Probe
 ) -> None:
-    start("audio_capture", parameters={"source": "topic"})
+    start("audio_capture", parameters={"source": "topic", "stop_words": [""]})
     person, sentence = Person(probe), spoken("Look to the left.")
 
     assert probe.call("listen", SetBool, SetBool.Request(data=False)).success
@@ -213,7 +213,7 @@ def test_a_node_that_is_told_not_to_listen_is_deaf_until_it_is_told_to(
 def test_with_push_to_talk_the_button_is_what_is_heard_and_its_release_ends_the_utterance(
     start: Callable[..., NodeProcess], probe: Probe
 ) -> None:
-    start("audio_capture", parameters={"source": "topic", "push_to_talk": True})
+    start("audio_capture", parameters={"source": "topic", "push_to_talk": True, "stop_words": [""]})
     person, sentence = Person(probe), spoken("Look to the left.")
 
     person.say(np.concatenate((sentence, SILENCE)))
