@@ -20,7 +20,7 @@ SHORTEST = 0.1
 _DOUBTFUL = 0.6  # word probability below which the no-speech probability decides
 _TOKENS_PER_SECOND = 10  # two to three times of what a fast speaker says
 _TOKENS_AT_LEAST = 12  # a word cut short by the end of the recording still needs its tokens
-_TAIL = 0.2  # s of sound behind the last voiced sample: the end of a soft consonant, and what a draft has at least
+_TAIL = 0.15  # s of sound behind the last voiced sample: the end of a soft consonant, and what a draft has at least
 _ECHO = 6  # words in a row of the prompt that nobody says by chance
 
 

@@ -84,7 +84,8 @@ def main() -> int:
     left_out = [_OTHERS_CAN[name] for name in arguments.without]
     nodes: _Nodes = []
     if arguments.part != "brain":
-        nodes += [*_ROBOT, *([PanTiltSim] if arguments.head == "sim" else [])]
+        # The head before those who miss it.
+        nodes += [*([PanTiltSim] if arguments.head == "sim" else []), *_ROBOT]
     if arguments.part != "robot":
         nodes += _BRAIN
     if arguments.part == "robot":

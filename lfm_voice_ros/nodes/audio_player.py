@@ -23,6 +23,7 @@ from lfm_voice_ros.nodes.played_sound import PlayedSound
 from lfm_voice_ros.nodes.runtime import run
 
 _TICK = 0.02  # s between looks at what was heard
+_IDLE_TICKS = 50  # looks at nothing after which there are no more until sound comes
 _TEND_PERIOD = 0.1  # s between looks at the sink
 _RELEASE_TIMEOUT = 1.0  # s
 _BACKLOG = 1000  # chunks and interrupts that may wait for the player
@@ -56,7 +57,8 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
         self.listen(Transcript, "transcript", lambda msg: self._on_words(msg, final=True), qos.EVENT)
         self._playing = self.add_worker("playing", self._play, _BACKLOG)
         self._device = self.add_worker("device", self._tend, 2)
-        self.every(_TICK, self._on_tick)
+        self._ticker = self.every(_TICK, self._on_tick)
+        self._idle_ticks = 0
         self.every(_TEND_PERIOD, self._on_tend)
 
     def configure(self) -> None:
@@ -96,6 +98,9 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
     # Callbacks: they hand over to the worker "playing", which alone touches the player.
 
     def _on_audio(self, msg: SpeechAudio) -> None:
+        self._idle_ticks = 0
+        if self._ticker.is_canceled():
+            self._ticker.reset()
         self._playing.put(lambda: self._take(msg))
 
     def _on_interrupt(self, msg: Interrupt) -> None:
@@ -114,8 +119,15 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
             self._playing.put(lambda: self._judge(msg, final))
 
     def _on_tick(self) -> None:
-        if self._player.busy and self._playing.waiting() == 0:
+        if self._playing.waiting() > 0:
+            return
+        if self._player.busy:
+            self._idle_ticks = 0
             self._playing.put(self._advance)
+        elif (idle := self._idle_ticks + 1) < _IDLE_TICKS:
+            self._idle_ticks = idle
+        else:
+            self._ticker.cancel()
 
     def _on_tend(self) -> None:
         if self._device.waiting() == 0:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -20,14 +22,21 @@ from lfm_voice_ros.core.errors import ConfigurationError, VoiceError
 from lfm_voice_ros.nodes.base import VoiceNode
 
 ARGUMENTS_UNUSABLE = "the ROS arguments can't be used"
-_WAKE_PERIOD = 0.1  # s; how soon a signal is seen
+_WAKE_PERIOD = 1.0  # s
+_END_TIMEOUT = 0.5  # s
+# Of glibc's malloc.h. With many arenas for a hundred threads, and large arrays in them, a process of all nodes keeps
+# twice of what it uses.
+_ARENA_MAX, _ARENAS = -8, 2
+_MMAP_THRESHOLD, _LARGE = -3, 256 * 1024  # bytes
 
 
 def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] | None = None) -> int:
-    """Make the nodes, bring them up and spin them in this thread until SIGINT or SIGTERM; give the exit code.
+    """Make the nodes, bring them up and spin each in a thread of its own until SIGINT or SIGTERM; give the exit code.
 
-    2 stands for a wrong configuration; what is wrong is one sentence on standard error.
+    An executor looks at all its topics, timers and services for each message: with one for all nodes, a process of all
+    would take most of a core at rest. The code 2 stands for a wrong configuration, which is told in one sentence.
     """
+    _give_memory_back()
     ending = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
@@ -41,17 +50,21 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
         print(f"lfm_voice_ros: {ARGUMENTS_UNUSABLE}: {exc}", file=sys.stderr)
         return 2
     nodes: list[VoiceNode[Any]] = []
-    executor = SingleThreadedExecutor()
+    executors: list[SingleThreadedExecutor] = []
+    threads: list[threading.Thread] = []
     code = 0
     idle = True
     try:
         for factory in factories:
             nodes.append(factory())
-            executor.add_node(nodes[-1])
-        for node in nodes:
+            executors.append(SingleThreadedExecutor())
+            executors[-1].add_node(nodes[-1])
+        for node, executor in zip(nodes, executors, strict=True):
             node.bring_up()
-        while not ending.is_set():
-            _spin_once(executor, nodes[0])
+            threads.append(threading.Thread(target=_spin, args=(executor, node, ending), daemon=True))
+            threads[-1].start()
+        while not ending.wait(_WAKE_PERIOD):
+            pass
     except (ConfigurationError, InvalidParameterValueException) as exc:
         print(f"lfm_voice_ros: {exc}", file=sys.stderr)
         code = 2
@@ -59,15 +72,22 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
         print(f"lfm_voice_ros: {exc}", file=sys.stderr)
         code = 1
     finally:
+        ending.set()
         for node in nodes:
             node.end()
-        idle = all([node.close() for node in nodes])
-        executor.shutdown(timeout_sec=0.5)
+        for executor in executors:
+            executor.wake()
+        deadline = time.monotonic() + _END_TIMEOUT
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        idle = all([node.close() for node in nodes]) and not any(thread.is_alive() for thread in threads)
+        for executor in executors:
+            executor.shutdown(timeout_sec=_END_TIMEOUT)
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
     if not idle or "torch" in sys.modules:
-        # An engine is in the middle of a long call in native code, and interpreter shutdown would wait for it or crash;
+        # Something is in the middle of a long call in native code, and interpreter shutdown would wait for it or crash;
         # or PyTorch is loaded, which takes more than a second to take itself apart.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -75,9 +95,20 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
     return code
 
 
-def _spin_once(executor: SingleThreadedExecutor, node: VoiceNode[Any]) -> None:
-    try:
-        executor.spin_once(timeout_sec=_WAKE_PERIOD)
-    except Exception as exc:  # one message that nobody foresaw must not end a robot's ears
-        node.trouble("callback", f"a message was dropped, since it could not be handled: {type(exc).__name__}: {exc}")
-        node.get_logger().debug(traceback.format_exc())
+def _give_memory_back() -> None:
+    """Have the C library keep less of what was freed; other libraries than glibc are as they are."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, _ARENAS)
+        mallopt(_MMAP_THRESHOLD, _LARGE)
+
+
+def _spin(executor: SingleThreadedExecutor, node: VoiceNode[Any], ending: threading.Event) -> None:
+    while not ending.is_set():
+        try:
+            executor.spin_once(timeout_sec=_WAKE_PERIOD)
+        except Exception as exc:  # one message that nobody foresaw must not end a robot's ears
+            node.trouble(
+                "callback", f"a message was dropped, since it could not be handled: {type(exc).__name__}: {exc}"
+            )
+            node.get_logger().debug(traceback.format_exc())
