@@ -51,7 +51,8 @@ class PlayedSound:
         if resampler is not None and (
             not samples.size or rate != resampler.from_rate or abs(at - self._expected) > _GAP
         ):
-            self._add(resampler.push(np.empty(0, np.float32), last=True), self._expected - resampler.held_seconds)
+            began = self._expected - resampler.held_seconds
+            self._add(resampler.push(np.empty(0, np.float32), last=True), began)
             self._publish()
             self._resampler = None
         if not samples.size:

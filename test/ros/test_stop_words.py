@@ -113,7 +113,7 @@ def test_a_stop_word_is_heard_while_the_robot_speaks_but_not_its_own(
 
     def reply(utterance_id: str, text: str) -> None:
         chunk = SpeechAudio(utterance_id=utterance_id, last=True, sample_rate=16_000, text=text)
-        chunk.samples = samples_to_field(np.zeros(64_000, np.float32))
+        chunk.samples = samples_to_field(np.zeros(16_000, np.float32))
         probe.publish("audio/output", chunk)
         state = Playback(utterance_id=utterance_id, state=Playback.PLAYING)
         state.header.stamp = to_stamp(speak.at)

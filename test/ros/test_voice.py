@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from harness import NodeProcess, Probe
+from rcl_interfaces.srv import GetParameters
 from sound import in_state, spoken
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
@@ -137,6 +138,8 @@ def test_an_answer_goes_to_the_asker_and_calls_no_tool(talk: Probe) -> None:
     asking = talk.subscribe("asking", Asking, qos.STATE)
     goal = talk.send_goal("ask", Ask, Ask.Goal(question="Shall I look left?", answers=["look left", "no"]))
     talk.wait_for(lambda: asking and asking[-1].open, what="the robot waiting for an answer")
+    for node in ("tool_detector", "dialogue"):  # an answer says that the node has taken what came before
+        talk.call(f"{node}/get_parameters", GetParameters, GetParameters.Request(names=["queue"]))
 
     answer(talk, "Yes, look left.", "answer-1")
 

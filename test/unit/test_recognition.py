@@ -203,7 +203,7 @@ def uttered(silence: float, *, start: float = 1_700_000_000.0) -> Utterance:
 
 
 def test_however_long_the_silence_was_the_sound_to_recognize_is_the_same() -> None:
-    assert spoken(uttered(0.224)).size == spoken(uttered(0.5)).size == round(1.2 * SAMPLE_RATE)
+    assert spoken(uttered(0.224)).size == spoken(uttered(0.5)).size == round(1.15 * SAMPLE_RATE)
 
 
 def test_sound_that_ends_with_the_speech_is_taken_as_it_is() -> None:
