@@ -74,6 +74,22 @@ class Piper:
             raise ResourceError(f"{self.name} could not speak; choose another voice: {exc}") from exc
 
 
+def pronounced(text: str) -> str:
+    """Give the pronunciation of an English text as Piper's American voices have it: IPA, with its marks, decomposed.
+
+    A text without a letter or a digit gives nothing. Raises ResourceError when piper-tts is missing or fails.
+    """
+    try:
+        from piper.phonemize_espeak import EspeakPhonemizer
+    except ImportError as exc:
+        raise ResourceError("piper-tts is not installed; run scripts/setup") from exc
+    words = speakable(text)
+    try:
+        return "".join(one for sentence in EspeakPhonemizer().phonemize("en-us", words) for one in sentence)
+    except Exception as exc:  # espeak's errors have no public base
+        raise ResourceError(f"the pronunciation of a text could not be found; install piper-tts again: {exc}") from exc
+
+
 def bundled_voice() -> Path:
     """The voice that is installed with the package. Raises ResourceError."""
     try:

@@ -21,6 +21,7 @@ SMALL, TOOL = "small", "tool"
 TOOL_MODEL = "LiquidAI/LFM2-1.2B-Tool"
 # Of OUTPUT while a training from scratch goes on: the model that it begins with, and how far its encoder has come.
 _BEGINNING, _HEARING = "beginning", "hearing"
+_HEARING_WARM_UP = 300  # steps: the rate is higher than that of answering, and the encoder new
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,7 +38,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--model",
         default="LiquidAI/LFM2.5-Audio-1.5B",
         metavar="FOLDER_OR_NAME",
-        help=f"an LFM2-Audio (default %(default)s); {TOOL}: LFM2-Tool; {SMALL}: a new LFM2-Audio of 29 million "
+        help=f"an LFM2-Audio (default %(default)s); {TOOL}: LFM2-Tool; {SMALL}: a new LFM2-Audio of 19 million "
         "parameters, of which all are trained",
     )
     train.add_argument(
@@ -53,6 +54,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="how calls are written: <tool>…</tool> (lora, the default), or with tokens of their own",
     )
     train.add_argument(
+        "--calls-only",
+        action="store_true",
+        help="learn what to call and no replies; where nothing is called, one short sentence",
+    )
+    train.add_argument(
         "--longest", type=float, metavar="S", help="leave out turns in which the person's sound is longer"
     )
     train.add_argument("--steps", type=int, default=1000, metavar="N", help="(default %(default)s)")
@@ -60,8 +66,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--hearing-steps",
         type=int,
         metavar="N",
-        help=f"with --model {SMALL}: steps before these in which its encoder learns to spell what it hears "
+        help=f"with --model {SMALL}: steps before these in which its encoder learns to write down what it hears "
         "(default: as many)",
+    )
+    train.add_argument(
+        "--hearing-rate",
+        type=float,
+        default=1e-3,
+        metavar="X",
+        help=f"with --model {SMALL}: the learning rate of these (default %(default)s)",
     )
     train.add_argument("--batch", type=int, default=16, metavar="N", help="examples a step (default %(default)s)")
     train.add_argument("--learning-rate", type=float, metavar="X", help="(default 0.0002; 0.0005 for all weights)")
@@ -114,7 +127,7 @@ def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: li
     source = Source(_beginning(arguments, examples), device=arguments.device, dtype=arguments.dtype)
     model = load(source, say)
     prompt = arguments.system_prompt or STOCK_PROMPT
-    maker = TurnMaker(model, settings.form, prompt)
+    maker = TurnMaker(model, settings.form, prompt, arguments.calls_only)
     with Bar("preparing", len(examples) + len(dev)) as bar:
         turns = make_turns(maker, [*examples, *dev], lambda done, total: bar.show(done))
     train, held_out = turns[: len(examples)], turns[len(examples) :]
@@ -162,7 +175,8 @@ def _beginning(arguments: argparse.Namespace, examples: list[Example]) -> str:
     from lfm_voice_ros.lfm2_audio.random_checkpoint import write
 
     said = [example.response for example in examples]
-    return str(write(arguments.output / _BEGINNING, "small", seed=arguments.seed, mimi=True, sentences=said))
+    mimi = any(example.response_audio for example in examples)
+    return str(write(arguments.output / _BEGINNING, "small", seed=arguments.seed, mimi=mimi, sentences=said))
 
 
 def _teach_to_hear(
@@ -173,12 +187,19 @@ def _teach_to_hear(
     held_out: list[Any],
     dev: list[Example],
 ) -> History:
-    """Have the encoder learn to spell what was said in the turns."""
+    """Have the encoder learn to write down what was said in the turns."""
     from lfm_voice_ros.training.finetune import Finetuning
     from lfm_voice_ros.training.hearing import heard, learner
 
     steps = arguments.steps if arguments.hearing_steps is None else arguments.hearing_steps
-    settings = replace(_settings(arguments), form="lora", steps=steps)
+    settings = replace(
+        _settings(arguments),
+        form="lora",
+        steps=steps,
+        learning_rate=arguments.hearing_rate,
+        warm_up=_HEARING_WARM_UP,
+        short_first=True,
+    )
     finetuning = Finetuning(learner(model), settings, arguments.output / _HEARING)
     _teach(
         "learning to hear",
@@ -208,6 +229,7 @@ def _write_card(
             "trained parameters": trained,
             "parameters": total,
             "form of calls": arguments.form,
+            "learned of replies": "calls only" if arguments.calls_only else "calls and words",
         },
         "settings": asdict(finetuning.settings),
         "data": describe_data(arguments.data, examples),
@@ -219,8 +241,9 @@ def _write_card(
     if hearing is not None:
         card["hearing"] = {
             "steps": hearing.train[-1][0],
+            "learning_rate": arguments.hearing_rate,
             "minutes": round(hearing.seconds / 60, 1),
-            "loss a letter, held out": [round(loss, 3) for _, loss in hearing.dev],
+            "loss a phoneme, held out": [round(loss, 3) for _, loss in hearing.dev],
         }
     write_card(arguments.output, card)
     if history.dev:

@@ -56,10 +56,10 @@ _DIMENSIONS: Mapping[str, tuple[int, int, int]] = {
     "heads": (4, 4, 32),
     "key_value_heads": (2, 2, 8),
     "feed_forward": (192, 1152, 12288),
-    "encoder": (32, 192, 512),
-    "encoder_layers": (1, 6, 17),
+    "encoder": (32, 144, 512),
+    "encoder_layers": (1, 4, 17),
     "encoder_heads": (4, 4, 8),
-    "channels": (16, 32, 256),
+    "channels": (16, 16, 256),
     "depth": (64, 128, 1024),
     "depth_layers": (2, 2, 6),
 }
@@ -79,7 +79,7 @@ def write(
     """Write a checkpoint into ``folder``, which is made, and give the folder.
 
     ``real`` has the dimensions of LFM2.5-Audio-1.5B: 3 GB in bfloat16, and 4 GB of memory for the 40 s that it takes.
-    ``small``, twenty million parameters, is large enough to learn what words sound like, and small enough for a CPU.
+    ``small``, 18.5 million parameters, is large enough to learn what words sound like, and small enough for a CPU.
     ``seed`` decides every weight; the state of torch's own generator stays as it is. ``dtype``, float32 or bfloat16,
     is that of the model; detokenizer and Mimi are always float32. ``sentences`` are what it will mostly write: they
     take few tokens. Not for a process that computes with torch in

@@ -45,7 +45,8 @@ class TrainSettings:
     rank: int = 16  # of LoRA
     alpha: int = 32  # of LoRA: the adapter counts alpha / rank times
     dropout: float = 0.05  # of LoRA
-    spec_augment: bool = False  # whether the person's sound is masked
+    spec_augment: bool = False  # whether the person's sound is varied and masked
+    short_first: bool = False  # whether the first epoch goes from short to long (Amodei et al. 2016)
     seed: int = 1
     validate_every: int = 100  # steps
     save_every: int = 100  # steps
@@ -129,6 +130,8 @@ class Finetuning:
     ) -> History:
         """Train on samples, from where an earlier run in the folder got to, and give what was measured.
 
+        That run may have had another number of steps: it is made longer or shorter.
+
         ``dev`` are validated on before the first step, every so often and after the last. ``progress`` is told after
         each step. Raises ConfigurationError where the folder holds a run with other settings or there is nothing to
         learn, ResourceError when the folder can't be written or the memory isn't enough.
@@ -207,7 +210,8 @@ class Finetuning:
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))  # of dropout
         chosen = [train[index] for index in self._chosen(step, sizes)]
         if self.settings.spec_augment:
-            chosen = [self.learner.mask(sample, generator) for sample in chosen]
+            done = step / self.settings.steps
+            chosen = [self.learner.mask(sample, generator, done) for sample in chosen]
         share = chosen[self._accelerator.process_index :: self._accelerator.num_processes]
         loss = self._net(self.learner.collate(share).to(self._accelerator.device)).loss
         self._accelerator.backward(loss)
@@ -229,7 +233,10 @@ class Finetuning:
         epoch, at = divmod(step, math.ceil(len(sizes) / batch))
         if epoch not in self._epochs:
             generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + 500_000_000 + epoch)
-            self._epochs = {epoch: _batches(sizes, batch, generator)}
+            batches = _batches(sizes, batch, generator)
+            if self.settings.short_first and epoch == 0:
+                batches.sort(key=lambda some: max(sizes[index] for index in some))
+            self._epochs = {epoch: batches}
         return self._epochs[epoch][at]
 
     def _validate(self, step: int, dev: Sequence[Any]) -> None:
@@ -301,7 +308,9 @@ class Finetuning:
             state = torch.load(path, map_location=self._accelerator.device, weights_only=True)
         except Exception as exc:  # what unpickling raises has no common base
             raise ResourceError(f"{path} can't be read ({exc}); delete it to begin anew") from exc
-        if state["settings"] != asdict(self.settings) or state["examples"] != examples:
+        # More or fewer steps are the same run, which ends later or sooner.
+        before = {**state["settings"], "steps": self.settings.steps}
+        if before != asdict(self.settings) or state["examples"] != examples:
             raise ConfigurationError(
                 f"{self.folder} holds a run with other settings or other data; "
                 "give the same ones to go on, or another folder"

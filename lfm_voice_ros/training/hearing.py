@@ -1,9 +1,10 @@
-"""Teaches a new encoder to hear, before the whole model learns to answer: it spells what it hears, letter by letter.
+"""Teaches a new encoder to hear, before the whole model learns to answer: it writes down each sound of speech.
 
 The answers to many sentences are alike, and a model that has never heard speech first learns what is mostly answered;
-to its ears that gives no direction. Spelling needs every sound. The loss sums over all ways in which the letters can
-lie in time (CTC, Graves et al. 2006). An encoder has one position in 80 ms, in which more than one letter is spoken:
-each position gives several. The layer that spells is only for this; what stays is the encoder.
+to its ears that gives no direction. Phonemes need every sound, and unlike letters they are written as they sound. The
+loss sums over all ways in which they can lie in time (CTC, Graves et al. 2006). An encoder has one position in 80 ms,
+in which more than one may be spoken: each position gives several. The layer that writes is only for this; what stays
+is the encoder.
 """
 
 from __future__ import annotations
@@ -15,75 +16,82 @@ from typing import Any
 import torch
 from torch import nn
 
+from lfm_voice_ros.backends.piper import pronounced
 from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
 from lfm_voice_ros.training import turns
 from lfm_voice_ros.training.learner import Learner
 
-_LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789'"
-_A_POSITION = 3  # letters at most: 37 a second
-_NONE = 0  # the symbol between letters
+#: Of American English in IPA; a diphthong or an affricate is two. What is rarer isn't written down.
+_PHONEMES = "abdefhijklmnopstuvwzæðŋɐɑɔəɚɛɜɡɪɹɾʃʊʌʒθᵻ"
+_A_POSITION = 2  # phonemes at most: 25 a second
+_NONE = 0  # the symbol between phonemes
+_TEMPO = 0.15  # by which a voice is faster or slower
+# Of the run: with parts left out, a new encoder finds no beginning; without, it later learns its sounds by heart.
+_GAPS_FROM = 0.5
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What one learns to spell."""
+    """What one learns to write down."""
 
     audio_in: torch.Tensor  # [128 mels, frames], normalised
-    letters: torch.Tensor  # [letters], numbers from 1
+    phonemes: torch.Tensor  # [phonemes], numbers from 1
 
 
 @dataclass(frozen=True)
 class _Batch:
     mels: torch.Tensor  # [examples, 128, frames], padded with 0
     frames: torch.Tensor  # [examples]
-    letters: torch.Tensor  # of all examples, one after the other
+    phonemes: torch.Tensor  # of all examples, one after the other
     counts: torch.Tensor  # [examples]
 
     def to(self, device: torch.device) -> _Batch:
-        return _Batch(self.mels.to(device), self.frames.to(device), self.letters.to(device), self.counts.to(device))
+        return _Batch(self.mels.to(device), self.frames.to(device), self.phonemes.to(device), self.counts.to(device))
 
 
 @dataclass(frozen=True)
 class _Output:
-    loss: torch.Tensor  # a letter
+    loss: torch.Tensor  # a phoneme
     text_loss: torch.Tensor
     audio_loss: torch.Tensor
 
 
-class _Speller(nn.Module):  # type: ignore[misc]
-    """An encoder with a layer that gives letters."""
+class _Writer(nn.Module):  # type: ignore[misc]
+    """An encoder with a layer that gives phonemes."""
 
     def __init__(self, encoder: Any, width: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.letters = nn.Linear(width, _A_POSITION * (1 + len(_LETTERS)))
-        nn.init.zeros_(self.letters.weight)
-        nn.init.zeros_(self.letters.bias)
+        self.phonemes = nn.Linear(width, _A_POSITION * (1 + len(_PHONEMES)))
+        nn.init.zeros_(self.phonemes.weight)
+        nn.init.zeros_(self.phonemes.bias)
 
     def forward(self, batch: _Batch) -> _Output:
         encoded, positions = self.encoder(batch.mels, batch.frames)
-        spelled = self.letters(encoded.mT).unflatten(2, (_A_POSITION, -1)).flatten(1, 2)
+        written = self.phonemes(encoded.mT).unflatten(2, (_A_POSITION, -1)).flatten(1, 2)
         loss = nn.functional.ctc_loss(
-            spelled.log_softmax(-1).transpose(0, 1),
-            batch.letters,
+            written.log_softmax(-1).transpose(0, 1),
+            batch.phonemes,
             positions * _A_POSITION,
             batch.counts,
             blank=_NONE,
-            zero_infinity=True,  # what was spoken faster than can be spelled teaches nothing
+            zero_infinity=True,  # what was spoken faster than can be written teaches nothing
         )
         return _Output(loss, loss.detach(), torch.zeros(()))
 
 
-def spelled(text: str) -> torch.Tensor:
-    """Give the numbers of a text's letters; what isn't a letter or a digit stands between words."""
-    words = "".join(letter if letter in _LETTERS else " " for letter in text.lower().replace("’", "'")).split()
-    return torch.tensor([1 + _LETTERS.index(letter) for letter in " ".join(words)], dtype=torch.long)
+def sounds(text: str) -> torch.Tensor:
+    """Give the numbers of the phonemes of a text. Raises ResourceError without piper-tts, whose pronunciation it is."""
+    return torch.tensor([1 + _PHONEMES.index(one) for one in pronounced(text) if one in _PHONEMES], dtype=torch.long)
 
 
 def heard(samples: Sequence[Any], transcripts: Sequence[str]) -> list[Heard]:
-    """Give what is to be spelled of turns (see turns.TurnMaker) and what was said in them; silence is left out."""
-    pairs = [(sample.audio_in, spelled(text)) for sample, text in zip(samples, transcripts, strict=True)]
-    return [Heard(mels, letters) for mels, letters in pairs if len(letters)]
+    """Give what is to be written down of turns (see turns.TurnMaker) and what was said in them, without silence.
+
+    Raises ResourceError without piper-tts.
+    """
+    pairs = [(sample.audio_in, sounds(text)) for sample, text in zip(samples, transcripts, strict=True)]
+    return [Heard(mels, phonemes) for mels, phonemes in pairs if len(phonemes)]
 
 
 def learner(model: Lfm2Audio) -> Learner:
@@ -91,12 +99,16 @@ def learner(model: Lfm2Audio) -> Learner:
     width = model.net.conformer.pre_encode.out.out_features
     return replace(
         turns.learner(model),
-        net=_Speller(model.net.conformer, width),
+        net=_Writer(model.net.conformer, width),
         collate=_collate,
-        # What is masked can't be spelled, and a new encoder then finds no beginning.
-        mask=lambda one, generator: one,
+        mask=_varied,
         size=lambda one: int(one.audio_in.shape[1]),
     )
+
+
+def _varied(one: Heard, generator: torch.Generator, done: float) -> Heard:
+    mel = turns.revoiced(one.audio_in, generator, _TEMPO)
+    return replace(one, audio_in=turns.with_gaps(mel, generator) if done >= _GAPS_FROM else mel)
 
 
 def _collate(examples: Sequence[Heard]) -> _Batch:
@@ -104,6 +116,6 @@ def _collate(examples: Sequence[Heard]) -> _Batch:
     return _Batch(
         rows.mT,
         torch.tensor([one.audio_in.shape[1] for one in examples]),
-        torch.cat([one.letters for one in examples]),
-        torch.tensor([len(one.letters) for one in examples]),
+        torch.cat([one.phonemes for one in examples]),
+        torch.tensor([len(one.phonemes) for one in examples]),
     )

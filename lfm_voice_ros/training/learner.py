@@ -21,5 +21,7 @@ class Learner:
     base: str  # the name of the model, or its folder
     collate: Callable[[Sequence[Any]], Any]  # samples to a batch, which can be moved by ``to``
     size: Callable[[Any], int]  # of a sample: those of a batch should have nearly the same
-    mask: Callable[[Any, torch.Generator], Any]  # a sample with parts of the person's sound left out
+    # A sample as another voice might have said it, with parts of its sound left out; the number is how much of the run
+    # is done, 0 to 1.
+    mask: Callable[[Any, torch.Generator, float], Any]
     write: Callable[[Path], None]  # the whole model into a folder; raises OSError

@@ -124,6 +124,6 @@ def learner(model: Any, tokenizer: Any, base: str) -> Learner:
         base=base,
         collate=collate,
         size=lambda turn: len(turn.tokens),
-        mask=lambda turn, generator: turn,
+        mask=lambda turn, generator, done: turn,
         write=write,
     )

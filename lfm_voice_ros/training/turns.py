@@ -29,6 +29,9 @@ from lfm_voice_ros.training.learner import Learner
 #: What LFM2-Audio's authors trained conversations with; other runtimes (GGUF) take no other.
 STOCK_PROMPT = "Respond with interleaved text and audio."
 
+#: What is answered where nothing is called, by a model that learns nothing but calls.
+NO_CALL = "I see."
+
 _LONGEST = 3000  # positions of a turn
 _TRACT = 0.1  # of the length of a voice's tract
 
@@ -36,11 +39,13 @@ _TRACT = 0.1  # of the length of a voice's tract
 class TurnMaker:
     """Makes what the model learns of an example. For one thread."""
 
-    def __init__(self, model: Lfm2Audio, form: Form, system_prompt: str) -> None:
+    def __init__(self, model: Lfm2Audio, form: Form, system_prompt: str, calls_only: bool = False) -> None:
+        """With ``calls_only`` replies are left out: behind calls nothing is learned, and without any NO_CALL."""
         from liquid_audio.data.mapper import LFM2AudioChatMapper
 
         self._write = write_tag if form == "lora" else write_in_tokens
         self._system_prompt = system_prompt
+        self._calls_only = calls_only
         self._mapper = LFM2AudioChatMapper(
             model.processor,
             codebooks=model.codebooks,
@@ -62,7 +67,9 @@ class TurnMaker:
         except ModelOutputError as exc:
             raise ConfigurationError(f"the response to {example.audio} can't be read: {exc}") from exc
         answer: list[Any] = [TextSegment(text=calls)] if calls else []
-        if example.response_audio is not None:
+        if self._calls_only:
+            answer = answer or [TextSegment(text=NO_CALL)]
+        elif example.response_audio is not None:
             answer.append(InterleavedSegment(text=speech, audio=_sound(example.response_audio)))
         elif speech:
             answer.append(TextSegment(text=speech))
@@ -131,25 +138,34 @@ def losses(model: Lfm2Audio, samples: Sequence[Any]) -> list[float]:
     return [float(model.net(collate([sample]).to(model.device)).loss) for sample in samples]
 
 
-def masked(sample: Any, generator: torch.Generator) -> Any:
-    """Give a sample as if another voice had said it, with bands of its spectrogram and stretches of its time left out.
+def masked(sample: Any, generator: torch.Generator, done: float = 0.0) -> Any:
+    """Give a sample as if another voice had said it, with parts left out; ``done`` changes nothing (see Learner)."""
+    return replace(sample, audio_in=with_gaps(revoiced(sample.audio_in, generator), generator))
 
-    The voice's tract is up to a tenth longer or shorter (Jaitly and Hinton 2013): all frequencies are as much lower or
-    higher. Two bands of up to 27 of the 128 mels and two stretches of up to a twentieth of the time each are set to
-    their mean (Park et al. 2019), which in a normalised spectrogram is 0.
+
+def revoiced(mel: torch.Tensor, generator: torch.Generator, tempo: float = 0.0) -> torch.Tensor:
+    """Give a spectrogram, (mels, frames), as if another voice had said it.
+
+    Its tract is up to a tenth longer or shorter (Jaitly and Hinton 2013): all frequencies are as much lower or higher.
+    It takes longer or shorter by up to the share ``tempo`` (Ko et al. 2015).
     """
-    mel = _stretched(sample.audio_in, 1 + _TRACT * (2 * float(torch.rand((), generator=generator)) - 1))
+    tract, pace = (1 + most * (2 * float(torch.rand((), generator=generator)) - 1) for most in (_TRACT, tempo))
+    count, frames = mel.shape
+    size = (round(count * tract), round(frames * pace))
+    moved = torch.nn.functional.interpolate(mel[None, None], size, mode="bilinear")[0, 0, :count]
+    return torch.nn.functional.pad(moved, (0, 0, 0, count - moved.shape[0]))
+
+
+def with_gaps(mel: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Set parts of a spectrogram, (mels, frames), to its mean (Park et al. 2019), which in a normalised one is 0.
+
+    They are two bands of up to 27 of the 128 mels, and two stretches of up to a twentieth of the time each.
+    """
+    mel = mel.clone()
     for _ in range(2):
         _blank(mel, 27, generator)
         _blank(mel.T, mel.shape[1] // 20, generator)
-    return replace(sample, audio_in=mel)
-
-
-def _stretched(mel: torch.Tensor, factor: float) -> torch.Tensor:
-    """Move what is in mel m to m times the factor; what is then missing above is 0."""
-    count = mel.shape[0]
-    rows = torch.nn.functional.interpolate(mel.mT[None], round(count * factor), mode="linear")[0, :, :count]
-    return torch.nn.functional.pad(rows, (0, count - rows.shape[1])).mT.contiguous()
+    return mel
 
 
 def _blank(rows: torch.Tensor, most: int, generator: torch.Generator) -> None:

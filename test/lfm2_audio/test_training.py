@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ pytest.importorskip("accelerate", reason="needs scripts/setup --lfm")
 pytest.importorskip("tensorboard", reason="needs scripts/setup --extra training")
 
 from lfm_voice_ros.backends.wav_file import read_wav
+from lfm_voice_ros.commands import train as train_command
 from lfm_voice_ros.core.call_stream import SYNTAXES, CallStream
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
 from lfm_voice_ros.core.settings import DialogueSettings
@@ -27,12 +29,22 @@ from lfm_voice_ros.dialogue.lfm2_audio import Lfm2AudioEngine
 from lfm_voice_ros.lfm2_audio import random_checkpoint
 from lfm_voice_ros.lfm2_audio.adapter import TOOL_TOKENS, Form, Trained, put_on, read_trained
 from lfm_voice_ros.lfm2_audio.cache import Context
-from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio, Source, load
+from lfm_voice_ros.lfm2_audio.checkpoint import MIMI_FILE, Lfm2Audio, Source, load
 from lfm_voice_ros.lfm2_audio.conversation import Conversation, SpeechSpan, TextSpan
 from lfm_voice_ros.training import hearing
 from lfm_voice_ros.training.finetune import Finetuning, History, Progress, TrainSettings, _batches
-from lfm_voice_ros.training.hearing import heard, spelled
-from lfm_voice_ros.training.turns import STOCK_PROMPT, TurnMaker, collate, learner, losses, make_turns, masked
+from lfm_voice_ros.training.hearing import Heard, heard, sounds
+from lfm_voice_ros.training.turns import (
+    NO_CALL,
+    STOCK_PROMPT,
+    TurnMaker,
+    collate,
+    learner,
+    losses,
+    make_turns,
+    masked,
+    revoiced,
+)
 
 TOOLS = [ToolSpec("pan_left", "Turn left.", {}), ToolSpec("tilt_up", "Raise the head.", {})]
 QUICK = TrainSettings(steps=40, batch=4, learning_rate=0.01, warm_up=4, validate_every=20, save_every=10)
@@ -200,7 +212,7 @@ def test_a_new_encoder_lets_through_what_it_hears(folder: Path, examples: list[E
     assert float(encoded[0].std(1).mean()) > 0.1 * float(encoded.std())
 
 
-def test_an_encoder_learns_to_spell_what_it_hears(folder: Path, examples: list[Example], tmp_path: Path) -> None:
+def test_an_encoder_learns_to_write_down_what_it_hears(folder: Path, examples: list[Example], tmp_path: Path) -> None:
     model = fresh(folder)
     before = model.net.conformer.pre_encode.out.weight.clone()
     said = heard(turns_of(model, examples), [example.transcript for example in examples])
@@ -212,12 +224,38 @@ def test_an_encoder_learns_to_spell_what_it_hears(folder: Path, examples: list[E
     assert not torch.equal(model.net.conformer.pre_encode.out.weight, before)
 
 
-def test_spelling_knows_letters_digits_and_the_ends_of_words() -> None:
-    same = ["Don't  look LEFT - 30!", "don’t look left 30"]
+def test_what_sounds_the_same_is_written_down_the_same() -> None:
+    assert torch.equal(sounds("Don't  look LEFT - 30!"), sounds("don't look left. thirty"))
+    assert not torch.equal(sounds("look left"), sounds("look right"))
+    assert len(sounds("look left")) == 7
+    assert sounds("…").numel() == 0
 
-    assert torch.equal(spelled(same[0]), spelled(same[1]))
-    assert len(spelled(same[1])) == len(same[1])
-    assert spelled("…").numel() == 0
+
+def test_another_voice_may_be_faster_or_slower() -> None:
+    mel = torch.zeros(128, 200)
+    mel[60, 100] = 1.0
+
+    heard = [revoiced(mel, torch.Generator().manual_seed(seed), tempo=0.15) for seed in range(30)]
+
+    assert all(one.shape[0] == 128 and 170 <= one.shape[1] <= 230 for one in heard)
+    assert len({one.shape[1] for one in heard}) > 10
+    # What was in the middle stays there.
+    assert all(abs(int(one.sum(0).argmax()) - one.shape[1] / 2) < 2 for one in heard)
+
+
+def test_a_new_encoder_hears_whole_sounds_first_and_gaps_later(folder: Path) -> None:
+    mask = hearing.learner(fresh(folder)).mask
+    one = Heard(torch.ones(128, 200), torch.tensor([1]))
+    seeds = range(10)
+
+    def silent(done: float) -> int:
+        # The upper tenth may be empty for a voice that is lower.
+        return sum(
+            int((mask(one, torch.Generator().manual_seed(seed), done).audio_in[:110] == 0).sum()) for seed in seeds
+        )
+
+    assert silent(0.0) == silent(0.49) == 0
+    assert silent(0.5) > 0
 
 
 def test_every_turn_is_learned_in_each_epoch_in_batches_of_like_length() -> None:
@@ -232,6 +270,33 @@ def test_every_turn_is_learned_in_each_epoch_in_batches_of_like_length() -> None
     padded = sum(8 * max(sizes[index] for index in batch) for batch in batches)
     assert padded < 1.15 * sum(sizes[index] for index in taken)
     assert batches != _batches(sizes, 8, torch.Generator().manual_seed(2))
+
+
+def test_the_first_epoch_goes_from_short_to_long_where_that_is_wanted(folder: Path, tmp_path: Path) -> None:
+    sizes = [int(size) for size in np.random.default_rng(1).integers(50, 500, 40)]
+
+    def longest(short_first: bool, steps: range) -> list[int]:
+        run = Finetuning(learner(fresh(folder)), replace(QUICK, short_first=short_first), tmp_path)
+        return [max(sizes[index] for index in run._chosen(step, sizes)) for step in steps]
+
+    first, second = range(10), range(10, 20)
+
+    assert longest(True, first) == sorted(longest(False, first)) != longest(False, first)
+    assert longest(True, second) == longest(False, second)
+
+
+def test_a_model_may_learn_calls_only(folder: Path, examples: list[Example]) -> None:
+    model = fresh(folder)
+    maker = TurnMaker(model, "lora", STOCK_PROMPT, calls_only=True)
+
+    turns = [maker.make(example) for example in examples]
+
+    learned = [model.decode(turn.text[0].tolist()).rpartition("assistant\n")[2] for turn in turns]
+    assert learned == [
+        *("<tool>pan_left</tool><|im_end|>\n", "<tool>tilt_up(degrees=30)</tool><|im_end|>\n"),
+        *(f"{NO_CALL}<|im_end|>\n",) * 2,
+    ]
+    assert all(turn.audio_out.shape[1] == 0 for turn in turns)
 
 
 def test_the_loss_falls_by_half(trained: tuple[Path, History, Form]) -> None:
@@ -350,6 +415,26 @@ def test_a_run_with_other_settings_is_not_gone_on_with(folder: Path, examples: l
         Finetuning(learner(model), replace(QUICK, rank=4), tmp_path).run(turns, [])
 
 
+@pytest.mark.parametrize(("steps", "taken"), [(2, []), (3, [3]), (5, [3, 4, 5])])
+def test_a_run_can_be_made_longer_or_shorter_while_it_is_interrupted(
+    steps: int, taken: list[int], folder: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    def kill(where: Progress) -> None:
+        if where.step == 3:
+            raise Killed
+
+    model = fresh(folder)
+    turns = turns_of(model, examples)
+    with pytest.raises(Killed):
+        Finetuning(learner(model), replace(QUICK, steps=4, save_every=2), tmp_path).run(turns, [], kill)
+    steps_taken: list[int] = []
+    run = Finetuning(learner(fresh(folder)), replace(QUICK, steps=steps, save_every=2), tmp_path)
+    history = run.run(turns, [], lambda where: steps_taken.append(where.step))
+
+    assert steps_taken == taken
+    assert [step for step, _ in history.train] == [1, 2, *taken]
+
+
 def test_training_an_adapter_leaves_the_model_as_it_was(folder: Path, examples: list[Example], tmp_path: Path) -> None:
     model = fresh(folder)
     before = {name: value.clone() for name, value in model.net.state_dict().items()}
@@ -374,6 +459,15 @@ def test_a_whole_model_is_written_so_that_it_can_be_loaded(
     assert losses(again, turns) == pytest.approx(losses(model, turns), abs=1e-5)
     assert again.trained is not None
     assert again.trained.form == "special_tokens"
+
+
+def test_a_new_model_has_no_codec_where_no_reply_is_spoken(examples: list[Example], tmp_path: Path) -> None:
+    silent = [replace(example, response_audio=None) for example in examples]
+
+    written = train_command._beginning(Namespace(model="small", output=tmp_path, seed=1), silent)
+
+    assert (Path(written) / "model.safetensors").exists()
+    assert not (Path(written) / MIMI_FILE).exists()
 
 
 def test_an_adapter_for_another_model_is_refused(trained: tuple[Path, History, Form], tmp_path: Path) -> None:
