@@ -24,10 +24,8 @@ from lfm_voice_ros.nodes.base import VoiceNode
 ARGUMENTS_UNUSABLE = "the ROS arguments can't be used"
 _WAKE_PERIOD = 1.0  # s
 _END_TIMEOUT = 0.5  # s
-# Of glibc's malloc.h. With many arenas for a hundred threads, and large arrays in them, a process of all nodes keeps
-# twice of what it uses.
+# Of glibc's malloc.h. With an arena for each of many threads, a process of all nodes keeps more than it uses.
 _ARENA_MAX, _ARENAS = -8, 2
-_MMAP_THRESHOLD, _LARGE = -3, 256 * 1024  # bytes
 
 
 def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] | None = None) -> int:
@@ -100,7 +98,6 @@ def _give_memory_back() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_ARENA_MAX, _ARENAS)
-        mallopt(_MMAP_THRESHOLD, _LARGE)
 
 
 def _spin(executor: SingleThreadedExecutor, node: VoiceNode[Any], ending: threading.Event) -> None:
