@@ -23,7 +23,7 @@ from lfm_voice_ros.core.settings import DialogueSettings
 
 if TYPE_CHECKING:
     from lfm_voice_ros.evaluation.benchmark import Benchmark
-    from lfm_voice_ros.evaluation.timing import Spread
+    from lfm_voice_ros.evaluation.scoring import Spread
 
 _ENGINES = ("lfm2_audio",)
 _DETOKENIZERS = ("auto", "mimi", "lfm")

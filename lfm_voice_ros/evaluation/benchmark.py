@@ -33,7 +33,8 @@ from lfm_voice_ros.core.types import (
 )
 from lfm_voice_ros.dialogue.lfm2_audio import FRAME, Lfm2AudioEngine
 from lfm_voice_ros.evaluation.liquid_audio_loop import their_talk
-from lfm_voice_ros.evaluation.timing import SEED, SPEECH, Clock, Loop, Spread, speech
+from lfm_voice_ros.evaluation.scoring import Spread
+from lfm_voice_ros.evaluation.timing import SEED, SPEECH, Clock, Loop, speech
 from lfm_voice_ros.lfm2_audio.cache import Context
 from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio, Source, load
 from lfm_voice_ros.lfm2_audio.conversation import Conversation

@@ -14,7 +14,8 @@ from liquid_audio.moshi.utils.compile import no_compile
 
 from lfm_voice_ros.core.types import SAMPLE_RATE
 from lfm_voice_ros.dialogue.lfm2_audio import FRAME
-from lfm_voice_ros.evaluation.timing import SEED, Clock, Loop, Spread, speech
+from lfm_voice_ros.evaluation.scoring import Spread
+from lfm_voice_ros.evaluation.timing import SEED, Clock, Loop, speech
 from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
 from lfm_voice_ros.lfm2_audio.frame import END_OF_AUDIO
 from lfm_voice_ros.lfm2_audio.sampling import Sampling

@@ -89,6 +89,21 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[max(0, math.ceil(percent / 100 * len(values)) - 1)]
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Many times, in the unit in which they were given. NaN of none."""
+
+    p50: float
+    p95: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Count those that are numbers."""
+        finite = [value for value in values if math.isfinite(value)]
+        return cls(percentile(finite, 50), percentile(finite, 95), len(finite))
+
+
 def score(detector: Detector, examples: Iterable[Example], text_of: Callable[[Example], str]) -> Score:
     """Run a detector over examples; ``text_of`` gives the words of one.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,24 +11,10 @@ import numpy as np
 import torch
 
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
-from lfm_voice_ros.evaluation.scoring import percentile
+from lfm_voice_ros.evaluation.scoring import Spread
 
 SPEECH = 2.0  # s of each turn
 SEED = 1
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Many times, in ms. NaN of none."""
-
-    p50: float
-    p95: float
-    count: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Count values together."""
-        return cls(percentile(values, 50), percentile(values, 95), len(values))
 
 
 @dataclass(frozen=True)

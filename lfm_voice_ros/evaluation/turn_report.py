@@ -11,7 +11,8 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from lfm_voice_ros.core.types import Json
-from lfm_voice_ros.evaluation.turn_times import AHEAD, STAGES, Results, Spread
+from lfm_voice_ros.evaluation.scoring import Spread
+from lfm_voice_ros.evaluation.turn_times import AHEAD, STAGES, Results
 
 _NONE = "–"
 _ABOUT = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from lfm_voice_ros.core.grounding import claims_an_act, compose, contradicts
 from lfm_voice_ros.core.types import ToolResult
-from lfm_voice_ros.evaluation.scoring import percentile
+from lfm_voice_ros.evaluation.scoring import Spread
 from lfm_voice_ros.evaluation.sound_times import Joints, Span, Track, first_motion, moving, overlap, rest
 from lfm_voice_ros.evaluation.turn_script import Line
 from lfm_voice_ros.evaluation.yardstick import Plain
@@ -156,21 +156,6 @@ def matching(said: Sequence[Said], heard: Sequence[Heard]) -> tuple[dict[int, li
         else:
             found[best.number].append(utterance)
     return found, stray
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Many times, in s. NaN of none."""
-
-    p50: float
-    p95: float
-    count: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Count those that are numbers."""
-        finite = [value for value in values if math.isfinite(value)]
-        return cls(percentile(finite, 50), percentile(finite, 95), len(finite))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Nothing but synthetic voices; those of EVALUATION_VOICES say no stop word in the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,20 +202,6 @@ def train(
 
     thresholds = np.full(len(WORDS), 0.5, np.float32)
     return Head(WORDS, thresholds, mean, scale, layer(network[0]), layer(network[3]))
-
-
-def in_any_condition(samples: Samples, others: Iterable[Samples], random: Generator) -> Samples:
-    """Give a recording as some microphone in some room hears it, for the training."""
-    kind = str(random.choice(["clean", "noise", "room", "both", "talk"]))
-    if kind in ("room", "both"):
-        samples = acoustics.in_room(samples, float(random.uniform(0.2, 0.7)), random)
-    if kind in ("noise", "both"):
-        noise = acoustics.pink_noise(samples.size, random)
-        samples = acoustics.with_noise(samples, noise, float(random.uniform(8, 25)))
-    for other in others if kind == "talk" else ():
-        samples = acoustics.with_noise(samples, np.resize(other, samples.size), float(random.uniform(10, 20)))
-    samples = samples * np.float32(10 ** (random.uniform(-12, 6) / 20))
-    return _noisy(samples, float(10 ** random.uniform(-4.5, -3)), random)
 
 
 def _in_condition(samples: Samples, condition: str, robot: Samples, random: Generator) -> Samples:

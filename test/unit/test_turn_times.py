@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from lfm_voice_ros.core.types import ToolCall, ToolResult, ToolStatus
+from lfm_voice_ros.evaluation.scoring import Spread
 from lfm_voice_ros.evaluation.sound_times import Track
 from lfm_voice_ros.evaluation.turn_picture import draw
 from lfm_voice_ros.evaluation.turn_report import as_json, as_markdown, counts, goals, other_rows, stage_rows
 from lfm_voice_ros.evaluation.turn_script import Line
-from lfm_voice_ros.evaluation.turn_times import AtRest, Heard, Results, Said, Seen, Spread, Turn, matching, measure
+from lfm_voice_ros.evaluation.turn_times import AtRest, Heard, Results, Said, Seen, Turn, matching, measure
 from lfm_voice_ros.evaluation.yardstick import Plain
 
 LOOK = Line("command", "Look left.", ("pan_left",))
