@@ -114,6 +114,7 @@ class PanTilt:
         self._signs = (settings.pan_sign, settings.tilt_sign)
         self._limits = ((settings.pan_min, settings.pan_max), (settings.tilt_min, settings.tilt_max))
         self._bounds = Bounds(settings.max_speed, settings.max_acceleration)
+        self._stop_bounds = Bounds(settings.max_speed, max(settings.stop_acceleration, settings.max_acceleration))
 
     @property
     def unknown(self) -> str:
@@ -210,7 +211,7 @@ class PanTilt:
         return Move(trajectory, _legs(waypoints, arrivals), target, _difference(target, base), self._limited(wanted))
 
     def stop(self, now: float) -> Move:
-        """Brake both joints at once, and forget where they were to go.
+        """Brake both joints at once with ``stop_acceleration``, and forget where they were to go.
 
         While joint states are stale it brakes from where the newest command must have brought the head by now, or
         holds the last known position; the caller must not tell that the head stands. Raises Refused when the joints
@@ -218,8 +219,8 @@ class PanTilt:
         """
         base = self._base(now)
         position, velocity = self._expected(now)
-        target = self._clamped(brake(position, velocity, self._bounds))
-        trajectory = stop_at(position, velocity, target, self._bounds)
+        target = self._clamped(brake(position, velocity, self._stop_bounds))
+        trajectory = stop_at(position, velocity, target, self._stop_bounds)
         self._plan = _Plan(now, trajectory, (target,), (trajectory.duration,))
         legs = (Leg(0.0, trajectory.duration, target),)
         return Move(trajectory, legs, target, _difference(target, base), (False, False))

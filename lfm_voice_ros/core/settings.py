@@ -325,6 +325,13 @@ class PanTiltSettings:
     tilt_max: float = setting(0.79, "rad, furthest down", minimum=-6.3, maximum=6.3, live=True)
     max_speed: float = setting(1.5, "rad/s of each joint", minimum=0.01, maximum=20.0, live=True)
     max_acceleration: float = setting(4.0, "rad/s² of each joint", minimum=0.01, maximum=200.0, live=True)
+    stop_acceleration: float = setting(
+        12.0,
+        "rad/s² with which each joint brakes for a stop; max_acceleration where that is more",
+        minimum=0.01,
+        maximum=200.0,
+        live=True,
+    )
     joint_states_timeout: float = setting(
         0.5, "s after which joint states are stale and commands are refused", minimum=0.05, maximum=60.0
     )

@@ -258,16 +258,23 @@ def test_stop_brakes_within_the_braking_distance() -> None:
     assert speed == pytest.approx(1.5)
     move = bench.stop()
     bench.run(1.0)
-    assert bench.position[0] - where == pytest.approx(speed**2 / (2 * SETTINGS.max_acceleration), abs=1e-3)
+    assert bench.position[0] - where == pytest.approx(speed**2 / (2 * SETTINGS.stop_acceleration), abs=1e-3)
     assert bench.position == pytest.approx(move.target)
     assert not bench.moving
+
+
+def test_a_stop_brakes_no_less_than_a_motion_does() -> None:
+    settings = replace(SETTINGS, max_acceleration=8.0, stop_acceleration=1.0)
+    planner = PanTilt(settings)
+    planner.observe(NAMES, (0.0, 0.0), (1.0, 0.0), 0.0, 1.0)
+    assert planner.stop(1.0).target[0] == pytest.approx(1.0 / (2 * 8.0))
 
 
 def test_stop_computes_the_velocity_where_joint_states_have_none() -> None:
     planner = PanTilt(SETTINGS)
     planner.observe(NAMES, (0.0, 0.0), (), 10.0, 50.0)
     planner.observe(NAMES, (0.02, 0.0), (), 10.02, 50.021)
-    assert planner.stop(50.021).target[0] == pytest.approx(0.02 + 1.0 / (2 * SETTINGS.max_acceleration))
+    assert planner.stop(50.021).target[0] == pytest.approx(0.02 + 1.0 / (2 * SETTINGS.stop_acceleration))
 
 
 def test_stop_at_a_limit_ends_at_the_limit() -> None:
@@ -308,7 +315,7 @@ def test_while_stale_a_stop_brakes_from_where_the_plan_is() -> None:
     bench.run(0.1)
     bench.now += 0.6
     expected = bench.follower.state(bench.now)[0][0]
-    assert bench.stop().target[0] == pytest.approx(expected + 1.5**2 / (2 * SETTINGS.max_acceleration), abs=0.01)
+    assert bench.stop().target[0] == pytest.approx(expected + 1.5**2 / (2 * SETTINGS.stop_acceleration), abs=0.01)
 
 
 def test_while_stale_a_stop_without_a_plan_holds_the_last_position() -> None:
@@ -358,7 +365,7 @@ def test_a_velocity_of_nan_is_computed_instead() -> None:
     planner = PanTilt(SETTINGS)
     planner.observe(NAMES, (0.0, 0.0), (NAN, NAN), 0.0, 1.0)
     planner.observe(NAMES, (0.02, 0.0), (NAN, 0.0), 0.0, 1.02)
-    assert planner.stop(1.02).target[0] == pytest.approx(0.02 + 1.0 / 8.0)
+    assert planner.stop(1.02).target[0] == pytest.approx(0.02 + 1.0 / (2 * SETTINGS.stop_acceleration))
 
 
 def test_the_signs_turn_the_joints_and_not_the_head() -> None:
@@ -432,6 +439,7 @@ def test_no_sequence_of_commands_leaves_limits_speed_or_acceleration(
         bench.move(motion, pan, tilt, append)
         bench.run(wait)
     bench.run(0.5)
+    stops = any(motion == "stop" for motion, *_ in sequence)
     limits = ((SETTINGS.pan_min, SETTINGS.pan_max), (SETTINGS.tilt_min, SETTINGS.tilt_max))
     for joint, (low, high) in enumerate(limits):
         assert min(bench.seen(joint)) >= low - 1e-6
@@ -439,5 +447,7 @@ def test_no_sequence_of_commands_leaves_limits_speed_or_acceleration(
         speeds = [velocities[joint] for _, velocities in bench.measured]
         assert max(map(abs, speeds)) <= SETTINGS.max_speed * 1.001
         # Measured every 20 ms or more often, at which the change of speed tells the mean acceleration in between.
-        changes = [abs(after - before) for before, after in itertools.pairwise(speeds)]
-        assert max(changes) <= SETTINGS.max_acceleration * 0.02 * 1.03
+        for before, after in itertools.pairwise(speeds):
+            braking = stops and abs(after) < abs(before)
+            hardest = SETTINGS.stop_acceleration if braking else SETTINGS.max_acceleration
+            assert abs(after - before) <= hardest * 0.02 * 1.03
