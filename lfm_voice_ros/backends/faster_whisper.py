@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,12 +90,16 @@ class FasterWhisper:
                 compression_ratio_threshold=None,
                 max_new_tokens=most_tokens(seconds),
             )
-            segments = tuple(
-                Segment(s.text, len(s.tokens), s.avg_logprob, s.no_speech_prob, s.compression_ratio) for s in found
-            )
+            listed = list(found)
+            segments = [
+                Segment(s.text, len(s.tokens), s.avg_logprob, s.no_speech_prob, s.compression_ratio) for s in listed
+            ]
+            if listed:
+                end = self._model.end_probability(listed[-1].tokens, info.language)
+                segments[-1] = replace(segments[-1], end_probability=end)
         except (RuntimeError, ValueError) as exc:
             raise ResourceError(f"{self.name} failed; choose another model: {_first_line(exc)}") from exc
-        return Recognition(segments, seconds, info.language)
+        return Recognition(tuple(segments), seconds, info.language)
 
 
 def _find(model: str) -> Path:

@@ -13,6 +13,8 @@ from lfm_voice_ros.core.settings import AudioCaptureSettings
 from lfm_voice_ros.core.types import ToolCall, Transcript
 
 _MISHEARD = 0.72  # confidence below which words are more likely wrong than not
+#: Confidence of the last word below which Whisper may have made it up to end a sentence that was broken off.
+_INVENTED = 0.65
 _SCALES = {"cautious": 1.5, "balanced": 1.0, "quick": 0.8}
 
 
@@ -22,6 +24,7 @@ class Ending(IntEnum):
     UNCLEAR = 0
     COMPLETE = 1
     UNFINISHED = 2
+    DOUBTFUL = 3
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Windows:
             Ending.COMPLETE: self.complete,
             Ending.UNCLEAR: self.unclear,
             Ending.UNFINISHED: self.unfinished,
+            Ending.DOUBTFUL: (self.unclear + self.unfinished) / 2,
         }[ending]
 
 
@@ -70,8 +74,15 @@ def judge(transcript: Transcript, calls: Sequence[ToolCall]) -> Ending:
     """Take a draft and the calls that were found in it; give what it says of the pause after it.
 
     What was not understood would have no answer, so that the person is waited for. Of another language than English
-    only the calls say something.
+    only the calls say something. A recognizer completes what was broken off ("I can't find my" becomes "I can't find
+    mine"), but isn't sure of the word with which it does: what then looks ended is doubtful.
     """
+    ending = _of_words(transcript, calls)
+    invented = transcript.end_confidence < _INVENTED and ending is not Ending.UNFINISHED
+    return Ending.DOUBTFUL if invented else ending
+
+
+def _of_words(transcript: Transcript, calls: Sequence[ToolCall]) -> Ending:
     if transcript.failed:
         return Ending.UNCLEAR
     words = _words(transcript.text)
@@ -153,6 +164,8 @@ def _lacks_something(words: list[str]) -> bool:
         return True
     if last in english.AUXILIARIES and not (before in english.PRONOUNS and english.QUESTION_WORDS.intersection(words)):
         return True
+    if last in ("any", "ever") and words[0] in english.AUXILIARIES:
+        return True  # "do you have any", "have you ever"
     if last == "you" and before in english.AUXILIARIES | english.words("need want"):
         return True
     if len(words) == 2 and before in english.AUXILIARIES and last in english.PRONOUNS:

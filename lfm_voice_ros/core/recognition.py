@@ -33,6 +33,7 @@ class Segment:
     avg_logprob: float  # natural logarithm, mean over the tokens
     no_speech_prob: float  # [0, 1]
     compression_ratio: float  # length of the text over its length when compressed
+    end_probability: float = 1.0  # of the last word, [0, 1]; 1 when it isn't known
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def judge(segments: Iterable[Segment], seconds: float, language: str, settings: 
     believed = [segment for segment, reason in judged if not reason]
     if believed:
         text = " ".join(segment.text.strip() for segment in believed)
-        return Transcript(text, _confidence(believed), language)
+        return Transcript(text, _confidence(believed), language, end_confidence=believed[-1].end_probability)
     nothing = f"too short ({seconds * 1000:.0f} ms)" if seconds < SHORTEST else "no words"
     rejection = judged[0][1] if judged else nothing
     return Transcript("", _confidence([segment for segment, _ in judged]), language, rejection)

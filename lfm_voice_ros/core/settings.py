@@ -114,7 +114,7 @@ class AudioCaptureSettings:
     )
     min_speech: float = setting(0.15, "s of speech that an utterance has at least", minimum=0.0, maximum=5.0, live=True)
     silence_window: float = setting(
-        0.5,
+        0.6,
         "s of silence that end an utterance whose words don't say whether it is over",
         minimum=0.1,
         maximum=5.0,

@@ -56,6 +56,7 @@ class Transcript:
     language: str = "en"  # ISO 639-1
     rejection: str = ""  # why the text is empty
     failed: bool = False  # the transcriber itself failed
+    end_confidence: float = 1.0  # probability of the last word, [0, 1]; 1 when it isn't known
 
 
 @dataclass(frozen=True)

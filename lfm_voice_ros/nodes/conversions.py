@@ -111,13 +111,15 @@ def transcript_to_msg(transcript: Transcript, utterance_id: str, header: Header)
         language=transcript.language,
         rejection=transcript.rejection,
         failed=transcript.failed,
+        end_confidence=transcript.end_confidence,
     )
 
 
 def transcript_from_msg(msg: TranscriptMsg) -> Transcript:
     """From the message."""
     confidence = msg.confidence if math.isfinite(msg.confidence) else 0.0
-    return Transcript(msg.text, confidence, msg.language, msg.rejection, msg.failed)
+    end_confidence = msg.end_confidence if math.isfinite(msg.end_confidence) else 1.0
+    return Transcript(msg.text, confidence, msg.language, msg.rejection, msg.failed, end_confidence)
 
 
 def call_to_msg(call: ToolCall) -> ToolCallMsg:

@@ -152,6 +152,15 @@ def test_the_length_of_the_silence_behind_the_speech_does_not_change_the_words(
     assert len(texts) == 1
 
 
+def test_a_last_word_that_was_said_is_surer_than_one_that_was_made_up(whisper: Transcriber, speak: Speak) -> None:
+    said = whisper.transcribe(speak("Turn your head to the left."))
+    broken_off = speak("What do you think about robots?")
+    made_up = whisper.transcribe(broken_off[: round(0.62 * broken_off.size)])
+    print(said, made_up)
+    assert 0.8 < said.end_confidence <= 1.0
+    assert made_up.end_confidence < said.end_confidence
+
+
 def test_the_encoder_gives_its_whole_output_for_the_speech_only(speak: Speak) -> None:
     from lfm_voice_ros.backends.speech_window import SpeechWindowModel
 

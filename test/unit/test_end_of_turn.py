@@ -72,6 +72,8 @@ def test_a_command_or_a_question_in_which_nothing_is_missing_is_complete(keyword
         "It's a pity that.",
         "They have two",
         "I went to the m—",
+        "Do you have any?",
+        "Have you ever?",
     ],
 )
 def test_a_sentence_in_which_something_must_follow_is_unfinished(keywords: KeywordDetector, text: str) -> None:
@@ -95,6 +97,17 @@ def test_a_sentence_in_which_something_must_follow_is_unfinished(keywords: Keywo
 )
 def test_a_sentence_that_may_be_over_or_not_is_unclear(keywords: KeywordDetector, text: str) -> None:
     assert judge(Transcript(text, 0.9), keywords.detect(text).calls) is Ending.UNCLEAR
+
+
+@pytest.mark.parametrize("text", ["Look left.", "I can't find mine.", "What is that?"])
+def test_what_looks_ended_by_a_word_that_may_be_made_up_is_doubtful(keywords: KeywordDetector, text: str) -> None:
+    calls = keywords.detect(text).calls
+    assert judge(Transcript(text, 0.9, end_confidence=0.5), calls) is Ending.DOUBTFUL
+    assert judge(Transcript(text, 0.9, end_confidence=0.9), calls) is not Ending.DOUBTFUL
+
+
+def test_what_is_unfinished_is_so_however_sure_its_last_word_is(keywords: KeywordDetector) -> None:
+    assert judge(Transcript("Look to the", 0.9, end_confidence=0.1), ()) is Ending.UNFINISHED
 
 
 def test_where_nothing_was_understood_the_person_is_waited_for() -> None:

@@ -336,7 +336,9 @@ def test_without_draft_silence_nothing_is_told_and_the_silence_window_ends_the_u
 
 
 @pytest.mark.parametrize(
-    ("ending", "frames"), [(Ending.COMPLETE, 3), (Ending.UNCLEAR, 5), (Ending.UNFINISHED, 8)], ids=lambda it: str(it)
+    ("ending", "frames"),
+    [(Ending.COMPLETE, 3), (Ending.UNCLEAR, 5), (Ending.DOUBTFUL, 7), (Ending.UNFINISHED, 8)],
+    ids=lambda it: str(it),
 )
 def test_what_the_words_say_decides_how_long_a_silence_ends_the_utterance(ending: Ending, frames: int) -> None:
     talk = Conversation()
