@@ -23,8 +23,7 @@ from lfm_voice_ros.core.types import SAMPLE_RATE, Samples, Spot
 
 BLOCK = 1280  # samples between two embeddings
 SIZE = 96  # of an embedding
-LOOK = 2  # embeddings that the head sees at once
-_WINDOW = 10  # blocks of sound in an embedding
+WINDOW = 10  # blocks of sound in an embedding
 # The library's own counts of what it has not used yet: with these the next block is the first that is complete.
 _UNUSED_SAMPLES = 480
 _UNUSED_MELS = 68
@@ -66,13 +65,13 @@ class Embedder:
 
 @dataclass(frozen=True)
 class Head:
-    """A small network on LOOK embeddings: the probability of each word, and of none."""
+    """A small network on the last embeddings: the probability of each word, and of none."""
 
     words: tuple[str, ...]
     thresholds: NDArray[np.float32]  # shape (words,): the probability at which a word counts
-    mean: NDArray[np.float32]  # shape (LOOK * SIZE,)
-    scale: NDArray[np.float32]  # shape (LOOK * SIZE,)
-    first: NDArray[np.float32]  # shape (LOOK * SIZE + 1, hidden), the bias last
+    mean: NDArray[np.float32]  # shape (look * SIZE,)
+    scale: NDArray[np.float32]  # shape (look * SIZE,)
+    first: NDArray[np.float32]  # shape (look * SIZE + 1, hidden), the bias last
     second: NDArray[np.float32]  # shape (hidden + 1, 1 + words), none first
 
     @classmethod
@@ -97,8 +96,13 @@ class Head:
             second=self.second,
         )
 
+    @property
+    def look(self) -> int:
+        """Embeddings that it sees at once."""
+        return self.mean.size // SIZE
+
     def probabilities(self, looks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take shape (n, LOOK * SIZE); give shape (n, words)."""
+        """Take shape (n, look * SIZE); give shape (n, words)."""
         hidden = np.maximum((looks - self.mean) / self.scale @ self.first[:-1] + self.first[-1], 0.0)
         scores = hidden @ self.second[:-1] + self.second[-1]
         odds = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -123,10 +127,10 @@ class StopWords:
         self._wanted = [self._head.words.index(word) for word in words]
         self._embedder = Embedder()
         self._gate = SoundGate()
-        self._before: deque[Samples] = deque(maxlen=_WINDOW - 1)
+        self._before: deque[Samples] = deque(maxlen=WINDOW - 1)
         self._rest = np.empty(0, np.float32)
         self._listening = False
-        self._last = np.zeros(SIZE, np.float32)
+        self._seen: deque[NDArray[np.float32]] = deque(maxlen=self._head.look)
         self._deaf_until = -np.inf  # s
 
     def push(self, samples: Samples, at: float) -> list[Spot]:
@@ -148,18 +152,16 @@ class StopWords:
         self._deaf_until = -np.inf
 
     def _look(self, block: Samples) -> NDArray[np.float32] | None:
-        """Give the last LOOK embeddings, while there is something to listen to."""
+        """Give the last embeddings, while there is something to listen to."""
         open_ = self._gate.opens(block)
         if open_:
             if not self._listening:
                 self._embedder.restart(self._before)
-                self._last = np.zeros(SIZE, np.float32)
             vector = self._embedder.embed(block)
-            looks = np.concatenate((self._last if self._listening else vector, vector))
-            self._last = vector
+            self._seen.extend([vector] * (1 if self._listening else self._head.look))
         self._listening = open_
         self._before.append(block)
-        return looks if open_ else None
+        return np.concatenate(self._seen) if open_ else None
 
     def _decide(self, looks: NDArray[np.float32], now: float) -> list[Spot]:
         probabilities = self._head.probabilities(looks[None])[0]

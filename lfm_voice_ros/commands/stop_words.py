@@ -1,4 +1,7 @@
-"""`lfm-voice evaluate-stop-words`: how often stop words are missed, how often others are taken for them, how soon."""
+"""`lfm-voice evaluate-stop-words` and `train-stop-words`.
+
+How often stop words are missed, how often others are taken for them, how soon; and a new head for them.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,27 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from lfm_voice_ros.commands.progress import say
 from lfm_voice_ros.core.errors import ConfigurationError
+from lfm_voice_ros.evaluation.corpus import read_corpus
 from lfm_voice_ros.evaluation.scoring import wilson
 from lfm_voice_ros.evaluation.stop_words import Recording, Score, score, together
 
 _CORPORA = ("commands.heldout.jsonl", "commands.test.jsonl", "commands.unseen.jsonl", "commands.dev.jsonl")
+_TAUGHT = "commands.written.jsonl"
+_PERIOD = 10.0  # s between two lines of progress
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the command."""
+    """Declare the commands; what they import is imported when they run."""
     parser = commands.add_parser("evaluate-stop-words", help="misses, false stops and delay of the stop words")
     parser.add_argument("--hours", type=float, default=1.0, metavar="H", help="of speech without stop words")
     parser.add_argument("--voices", nargs="+", metavar="VOICE", help="who speaks; by default those unknown to the head")
@@ -28,6 +37,53 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="the scores as JSON on standard output")
     parser.set_defaults(run=_run)
+    train = commands.add_parser("train-stop-words", help="train the head that spots the stop words; takes ten minutes")
+    train.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="gets head.npz and record.json")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="the same gives the same (default %(default)s)")
+    train.add_argument("--steps", type=int, metavar="N", help="of the training")
+    train.add_argument("--voices", nargs="+", metavar="VOICE", help="flite:VOICE, espeak:VOICE; who teaches")
+    train.add_argument("--held-back", nargs="+", metavar="VOICE", help="by whom the threshold is chosen")
+    train.add_argument("--scale", type=float, default=1.0, metavar="X", help="so many times the speech")
+    train.set_defaults(run=_train)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from lfm_voice_ros.core.resources import corpus_file
+    from lfm_voice_ros.training.stop_word_head import Settings
+    from lfm_voice_ros.training.stop_word_speech import HELD_BACK, VOICES, Recipe
+    from lfm_voice_ros.training.stop_word_training import train
+
+    if not 0.0 < arguments.scale <= 100.0:
+        raise ConfigurationError("--scale must be more than 0 and at most 100")
+    recipe = Recipe(
+        texts=[example.text for example in read_corpus(corpus_file(_TAUGHT))],
+        voices=tuple(arguments.voices or VOICES),
+        held_back=tuple(arguments.held_back or HELD_BACK),
+        seed=arguments.seed,
+    ).scaled(arguments.scale)
+    steps = Settings.steps if arguments.steps is None else arguments.steps
+    if steps < 1:
+        raise ConfigurationError("--steps must be 1 or more")
+    point = train(recipe, Settings(steps=steps, seed=arguments.seed), arguments.output, _told())
+    print(
+        f"{arguments.output}: threshold {point.threshold:g}; the voices held back: {point.missed} of {point.said} "
+        f"missed, {point.false_per_hour:.0f} false stops an hour"
+    )
+    return 0
+
+
+def _told() -> Callable[[str, int, int], None]:
+    """Give what tells how far the speaking is, a line each ten seconds."""
+    last = -math.inf
+
+    def tell(what: str, done: int, of: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PERIOD:
+            last = now
+            say(f"{what}: {done} of {of}")
+
+    return tell
 
 
 def _run(arguments: argparse.Namespace) -> int:

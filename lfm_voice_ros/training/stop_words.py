@@ -1,6 +1,6 @@
-"""Speech with and without stop words, and the training of the head that spots them.
+"""Speech with and without stop words, that their spotter is evaluated on.
 
-Nothing but synthetic voices; those of EVALUATION_VOICES say no stop word in the training.
+Nothing but synthetic voices; those of EVALUATION_VOICES say nothing in the training.
 """
 
 from __future__ import annotations
@@ -11,11 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from lfm_voice_ros.backends.open_wake_word import BLOCK, LOOK, SIZE, Embedder, Head
 from lfm_voice_ros.backends.resampling import resample
-from lfm_voice_ros.core.errors import ResourceError
 from lfm_voice_ros.core.ports import Synthesizer
 from lfm_voice_ros.core.types import SAMPLE_RATE, Samples
 from lfm_voice_ros.evaluation.corpus import read_corpus
@@ -59,9 +56,6 @@ _BEFORE, _AFTER = 0.8, 0.8  # s of quiet around a phrase
 _ROOM_NOISE = 2e-4
 _VOICED = 1e-4  # of the loudest power: 40 dB below it a frame is silent
 _FRAME = 160
-#: s between a word's end and the end of the sound that the head takes for the word, earliest and latest.
-_LABEL = (-0.02, 0.22)
-_IGNORED = 0.5  # s around a word's end in which anything else isn't asked for
 
 
 @dataclass(frozen=True)
@@ -95,11 +89,9 @@ def phrases(voice: Sequence[Synthesizer]) -> Iterator[Phrase]:
     for manner in voice:
         for text in PHRASES:
             samples = _say(manner, text)
-            yield Phrase(text, _word(text), samples, _last_voiced(samples))
+            yield Phrase(text, _word(text), samples, last_voiced(samples))
         for front, rest in LONGER:
-            yield Phrase(
-                front + rest, _word(front), _say(manner, front + rest), _last_voiced(_say(manner, f"{front}."))
-            )
+            yield Phrase(front + rest, _word(front), _say(manner, front + rest), last_voiced(_say(manner, f"{front}.")))
 
 
 def stop_recordings(voices: Sequence[str], conditions: Sequence[str], seed: int) -> Iterator[Recording]:
@@ -143,67 +135,6 @@ def other_recordings(
         total += samples.size / SAMPLE_RATE
 
 
-def looks(embedder: Embedder, samples: Samples) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Give what the head sees of a recording, shape (n, LOOK * SIZE), and the times (s) at which it sees it."""
-    embedder.restart(())
-    vectors = [embedder.embed(samples[at : at + BLOCK]) for at in range(0, samples.size - BLOCK + 1, BLOCK)]
-    return join(np.array(vectors, np.float32).reshape(-1, SIZE)), (np.arange(len(vectors)) + 1) * BLOCK / SAMPLE_RATE
-
-
-def join(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Put each embedding behind those before it: shape (n, SIZE) to (n, LOOK * SIZE)."""
-    padded = np.concatenate((np.repeat(vectors[:1], LOOK - 1, axis=0), vectors))
-    parts = [padded[shift : shift + len(vectors)] for shift in range(LOOK)]
-    return np.asarray(np.concatenate(parts, axis=1), np.float32)
-
-
-def labels(times: NDArray[np.float64], word: str, word_end: float) -> NDArray[np.int64]:
-    """What the head shall say at these times: 0 for no word, 1 for the first; -1 where nothing is asked for."""
-    after = times - word_end
-    found = np.zeros(times.size, np.int64)
-    found[np.abs(after) < _IGNORED] = -1
-    found[(after >= _LABEL[0]) & (after <= _LABEL[1])] = WORDS.index(word) + 1
-    return found
-
-
-def train(
-    looked: NDArray[np.float32], labelled: NDArray[np.int64], seed: int, steps: int = 4000, hidden: int = 64
-) -> Head:
-    """Fit the head; its thresholds are 0.5. Raises ResourceError when torch is missing."""
-    try:
-        import torch
-    except ImportError as exc:
-        raise ResourceError("training needs torch; run scripts/setup --training") from exc
-    torch.manual_seed(seed)
-    asked = labelled >= 0
-    x, y = looked[asked], labelled[asked]
-    mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
-    network = torch.nn.Sequential(
-        torch.nn.Linear(x.shape[1], hidden), torch.nn.ReLU(), torch.nn.Dropout(0.3), torch.nn.Linear(hidden, 4)
-    )
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    words, none = np.flatnonzero(y > 0), np.flatnonzero(y == 0)
-    random = np.random.default_rng(seed)
-    data, target = torch.from_numpy((x - mean) / scale), torch.from_numpy(y)
-    for _ in range(steps):
-        batch = np.concatenate((random.choice(words, 64), random.choice(none, 448)))
-        # Both embeddings are disturbed, so that the head relies on no single number of them.
-        noisy = data[batch] + 0.2 * torch.randn(batch.size, x.shape[1])
-        loss = torch.nn.functional.cross_entropy(network(noisy), target[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-
-    def layer(module: torch.nn.Module) -> NDArray[np.float32]:
-        weight, bias = (parameter.detach().numpy() for parameter in module.parameters())
-        return np.asarray(np.concatenate((weight.T, bias[None])), np.float32)
-
-    thresholds = np.full(len(WORDS), 0.5, np.float32)
-    return Head(WORDS, thresholds, mean, scale, layer(network[0]), layer(network[3]))
-
-
 def _in_condition(samples: Samples, condition: str, robot: Samples, random: Generator) -> Samples:
     kind, _, amount = condition.partition(" ")
     if kind == "noise":
@@ -228,7 +159,8 @@ def _say(manner: Synthesizer, text: str) -> Samples:
     return acoustics.at_level(resample(np.concatenate(pieces), manner.sample_rate, SAMPLE_RATE), _LEVEL)
 
 
-def _last_voiced(samples: Samples) -> float:
+def last_voiced(samples: Samples) -> float:
+    """Give when (s) the last sound of a recording ends that is less than 40 dB below its loudest."""
     frames = samples[: samples.size // _FRAME * _FRAME].reshape(-1, _FRAME)
     powers = np.mean(np.square(frames), axis=1)
     return float((np.flatnonzero(powers > powers.max() * _VOICED)[-1] + 1) * _FRAME / SAMPLE_RATE)

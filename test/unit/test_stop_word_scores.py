@@ -1,4 +1,4 @@
-"""How the spotting of stop words is scored, and what its head is taught."""
+"""How the spotting of stop words is scored, and the head that is shipped."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lfm_voice_ros.backends.open_wake_word import LOOK, SIZE, Head
+from lfm_voice_ros.backends.open_wake_word import SIZE, Head
 from lfm_voice_ros.core.errors import ConfigurationError
 from lfm_voice_ros.core.resources import model_file
 from lfm_voice_ros.core.types import Samples, Spot
 from lfm_voice_ros.evaluation.stop_words import Recording, score, together
-from lfm_voice_ros.training.stop_words import WORDS, join, labels
+from lfm_voice_ros.training.stop_words import WORDS
 
 
 class Scripted:
@@ -65,24 +65,10 @@ def test_scores_add_up() -> None:
     assert (total.said, total.missed, total.false, total.other_seconds) == (1, 0, 1, 2.0)
 
 
-def test_the_head_is_asked_for_the_word_right_after_its_end_and_not_asked_around_that() -> None:
-    times = np.arange(1, 26) * 0.08
-    taught = labels(times, "halt", 1.0)
-    assert set(times[taught == WORDS.index("halt") + 1]) == {t for t in times if -0.02 <= t - 1.0 <= 0.22}
-    assert all(abs(t - 1.0) >= 0.5 for t in times[taught == 0])
-
-
-def test_the_head_sees_each_embedding_behind_the_one_before_it() -> None:
-    vectors = np.arange(3, dtype=np.float32)[:, None] * np.ones((1, SIZE), np.float32)
-    looked = join(vectors)
-    assert looked.shape == (3, LOOK * SIZE)
-    assert [(look[0], look[SIZE]) for look in looked] == [(0, 0), (0, 1), (1, 2)]
-
-
 def test_the_head_that_is_shipped_knows_the_words_and_gives_probabilities() -> None:
     head = Head.load(model_file("stop_words/head.npz"))
     assert head.words == WORDS
-    found = head.probabilities(np.zeros((5, LOOK * SIZE), np.float32))
+    found = head.probabilities(np.zeros((5, head.look * SIZE), np.float32))
     assert found.shape == (5, 3)
     assert np.all(found >= 0)
     assert np.all(found.sum(axis=1) <= 1)
