@@ -15,7 +15,7 @@ from lfm_voice_ros.core.types import ToolCall, Transcript
 _MISHEARD = 0.72  # confidence below which words are more likely wrong than not
 #: Confidence of the last word below which Whisper may have made it up to end a sentence that was broken off.
 _INVENTED = 0.65
-_SCALES = {"cautious": 1.5, "balanced": 1.0, "quick": 0.8}
+_SCALES = {"cautious": 1.5, "balanced": 1.0, "quick": 0.6}
 
 
 class Ending(IntEnum):
@@ -24,13 +24,13 @@ class Ending(IntEnum):
     UNCLEAR = 0
     COMPLETE = 1
     UNFINISHED = 2
-    DOUBTFUL = 3
 
 
 @dataclass(frozen=True)
 class Windows:
     """How long a silence ends an utterance, in s."""
 
+    silent: float  # whose words nobody looks at
     complete: float
     unclear: float
     unfinished: float
@@ -38,35 +38,33 @@ class Windows:
     @classmethod
     def of(cls, settings: AudioCaptureSettings) -> Windows:
         """Read them from the settings. Raises ConfigurationError for those that don't fit together."""
-        complete, unclear, unfinished = (
-            settings.complete_window,
-            settings.silence_window,
-            settings.unfinished_window,
-        )
+        silent, complete = settings.silence_window, settings.complete_window
+        unclear, unfinished = settings.unclear_window, settings.unfinished_window
         if not complete <= unclear <= unfinished:
             raise ConfigurationError(
-                f"silence_window ({unclear}) must lie between complete_window ({complete}) and unfinished_window "
+                f"unclear_window ({unclear}) must lie between complete_window ({complete}) and unfinished_window "
                 f"({unfinished})"
             )
         if settings.endpointing == "fixed":
-            windows = cls(unclear, unclear, unclear)
+            windows = cls(silent, silent, silent, silent)
         else:
             scale = _SCALES[settings.endpointing]
-            windows = cls(complete * scale, unclear * scale, unfinished * scale)
-        if settings.draft_silence >= windows.unclear:
+            windows = cls(silent * scale, complete * scale, unclear * scale, unfinished * scale)
+        if settings.draft_silence >= min(windows.silent, windows.unclear):
             raise ConfigurationError(
-                f"draft_silence ({settings.draft_silence}) must be below the silence that ends an utterance "
-                f"({windows.unclear:g} s: silence_window, with endpointing {settings.endpointing})"
+                f"draft_silence ({settings.draft_silence}) must be below the silences that end an utterance "
+                f"(with endpointing {settings.endpointing} {windows.silent:g} s, silence_window, and "
+                f"{windows.unclear:g} s, unclear_window)"
             )
         return windows
 
-    def seconds(self, ending: Ending) -> float:
-        """How long to wait at such a pause."""
+    def seconds(self, ending: Ending | None) -> float:
+        """How long to wait at such a pause; None is one whose words nobody looks at."""
         return {
+            None: self.silent,
             Ending.COMPLETE: self.complete,
             Ending.UNCLEAR: self.unclear,
             Ending.UNFINISHED: self.unfinished,
-            Ending.DOUBTFUL: (self.unclear + self.unfinished) / 2,
         }[ending]
 
 
@@ -75,11 +73,13 @@ def judge(transcript: Transcript, calls: Sequence[ToolCall]) -> Ending:
 
     What was not understood would have no answer, so that the person is waited for. Of another language than English
     only the calls say something. A recognizer completes what was broken off ("I can't find my" becomes "I can't find
-    mine"), but isn't sure of the word with which it does: what then looks ended is doubtful.
+    mine"), but isn't sure of the word with which it does: then what looks complete is unclear, and what is unclear
+    unfinished.
     """
     ending = _of_words(transcript, calls)
-    invented = transcript.end_confidence < _INVENTED and ending is not Ending.UNFINISHED
-    return Ending.DOUBTFUL if invented else ending
+    if transcript.end_confidence >= _INVENTED:
+        return ending
+    return Ending.UNCLEAR if ending is Ending.COMPLETE else Ending.UNFINISHED
 
 
 def _of_words(transcript: Transcript, calls: Sequence[ToolCall]) -> Ending:

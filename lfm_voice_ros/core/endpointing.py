@@ -75,7 +75,7 @@ class _Candidate:
     voiced_end: int = 0  # end of the last voiced sample
     utterance_id: str = ""  # given when there is enough speech
     paused: bool = False  # the present pause has been told
-    ending: Ending = Ending.UNCLEAR  # what the words say of the present pause
+    ending: Ending | None = None  # what the words say of the present pause; None when nobody looks at them
 
     def time(self, sample: int) -> float:
         return self.anchor + sample / SAMPLE_RATE
@@ -85,7 +85,7 @@ class _Candidate:
             self.first_voiced = self.samples if self.first_voiced is None else self.first_voiced
             self.voiced += frame.size
             self.voiced_end = self.samples + frame.size
-            self.paused, self.ending = False, Ending.UNCLEAR
+            self.paused, self.ending = False, None
         self.frames.append(frame)
         self.samples += frame.size
 
@@ -111,7 +111,7 @@ class Endpointer:
 
     Speech begins with a frame whose probability reaches ``speech_threshold``; from there on a frame below
     ``silence_threshold`` is silence. ``draft_silence`` of it is told as a pause, and the window that goes with what
-    the words say of that pause (:meth:`judge`; without a word of it, ``silence_window``) ends the utterance. It carries
+    the words say of that pause (:meth:`judge`; where nobody judges, ``silence_window``) ends the utterance. It carries
     ``pre_roll`` of the sound before its first voiced frame and the silence that ended it. One that reaches
     ``max_utterance`` is ended and the next sample begins another, without pre-roll.
 
@@ -135,7 +135,7 @@ class Endpointer:
         self._pre_roll_samples = round(settings.pre_roll * SAMPLE_RATE)
         self._min_voiced = round(settings.min_speech * SAMPLE_RATE)
         windows = Windows.of(settings)
-        self._silence_samples = {ending: round(windows.seconds(ending) * SAMPLE_RATE) for ending in Ending}
+        self._silence_samples = {ending: round(windows.seconds(ending) * SAMPLE_RATE) for ending in (None, *Ending)}
         self._draft_samples = round(settings.draft_silence * SAMPLE_RATE)
         self._max_samples = round(settings.max_utterance * SAMPLE_RATE)
         self._before: deque[Samples] = deque()

@@ -115,7 +115,7 @@ class AudioCaptureSettings:
     min_speech: float = setting(0.15, "s of speech that an utterance has at least", minimum=0.0, maximum=5.0, live=True)
     silence_window: float = setting(
         0.6,
-        "s of silence that end an utterance whose words don't say whether it is over",
+        "s of silence that end an utterance where nobody recognizes ahead what was said",
         minimum=0.1,
         maximum=5.0,
         live=True,
@@ -127,6 +127,13 @@ class AudioCaptureSettings:
         maximum=5.0,
         live=True,
     )
+    unclear_window: float = setting(
+        1.0,
+        "s of silence that end one whose words don't say whether it is over",
+        minimum=0.1,
+        maximum=10.0,
+        live=True,
+    )
     unfinished_window: float = setting(
         1.4,
         "s of silence that end one in which something must follow (look to the)",
@@ -136,8 +143,8 @@ class AudioCaptureSettings:
     )
     endpointing: str = setting(
         "balanced",
-        "how patient it is: balanced (the three windows as they are), cautious (each half as long again), "
-        "quick (four fifths), or fixed (silence_window, whatever was said)",
+        "how patient it is: balanced (the windows as they are), cautious (each half as long again), "
+        "quick (three fifths), or fixed (silence_window, whatever was said)",
         choices=ENDPOINTING,
         live=True,
     )

@@ -335,6 +335,8 @@ class AudioCapture(VoiceNode[AudioCaptureSettings]):
             elif isinstance(event, SpeechPaused):
                 if self._drafts.get_subscription_count() and (so_far := self._meant(event.utterance)) is not None:
                     self._drafts.publish(utterance_to_msg(so_far))
+                    # Somebody is about to say more of it.
+                    self._judge(so_far.utterance_id, so_far.speech_end, Ending.UNCLEAR)
             elif isinstance(event, SpeechEnded):
                 if (utterance := self._meant(event.utterance)) is not None:
                     self._utterances.publish(utterance_to_msg(utterance))

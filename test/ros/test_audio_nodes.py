@@ -288,6 +288,18 @@ def test_speech_while_nothing_plays_interrupts_nothing(launch: Start, probe: Pro
     assert interrupts == []
 
 
+def test_where_nobody_takes_drafts_the_silence_window_ends_the_utterance(
+    start: Start, probe: Probe, tmp_path: Path, speech: Samples
+) -> None:
+    write_wav(tmp_path / "said.wav", np.concatenate((SILENCE, speech, np.zeros(72_000, np.float32))), 16_000)
+    utterances = probe.subscribe("utterance", Utterance)
+    windows = {"silence_window": 0.5, "unclear_window": 8.0, "unfinished_window": 8.0}
+    start("audio_capture", parameters={"source": f"wav:{tmp_path / 'said.wav'}", **windows})
+    probe.wait_for(lambda: utterances, 60.0, "an utterance")
+    ended = utterances[0]
+    assert len(ended.samples) / 16_000 < speech.size / 16_000 + 2.0
+
+
 @pytest.mark.parametrize("ending", [EndOfTurn.COMPLETE, EndOfTurn.UNFINISHED], ids=["complete", "unfinished"])
 def test_what_was_said_decides_whether_a_pause_ends_the_utterance(
     start: Start, probe: Probe, tmp_path: Path, speech: Samples, ending: int
@@ -295,7 +307,7 @@ def test_what_was_said_decides_whether_a_pause_ends_the_utterance(
     pause = np.zeros(72_000, np.float32)  # 4.5 s
     write_wav(tmp_path / "said.wav", np.concatenate((SILENCE, speech, pause, speech)), 16_000)
     drafts, utterances = probe.subscribe("utterance/draft", Utterance), probe.subscribe("utterance", Utterance)
-    windows = {"complete_window": 0.3, "silence_window": 3.0, "unfinished_window": 8.0}
+    windows = {"complete_window": 0.3, "unclear_window": 3.0, "unfinished_window": 8.0}
     start("audio_capture", parameters={"source": f"wav:{tmp_path / 'said.wav'}", **windows})
     probe.wait_for(lambda: drafts, 60.0, "a draft")
     draft = drafts[-1]
@@ -320,7 +332,7 @@ def test_what_was_said_decides_whether_a_pause_ends_the_utterance(
     [
         ("audio_capture", {"source": "gramophone"}, "source is 'gramophone'"),
         ("audio_capture", {"speech_threshold": 0.2}, "silence_threshold"),
-        ("audio_capture", {"complete_window": 0.9}, "silence_window"),
+        ("audio_capture", {"complete_window": 1.2}, "unclear_window"),
         ("audio_player", {"sink": "wav:"}, "sink is 'wav:'"),
     ],
 )

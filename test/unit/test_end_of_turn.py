@@ -99,15 +99,20 @@ def test_a_sentence_that_may_be_over_or_not_is_unclear(keywords: KeywordDetector
     assert judge(Transcript(text, 0.9), keywords.detect(text).calls) is Ending.UNCLEAR
 
 
-@pytest.mark.parametrize("text", ["Look left.", "I can't find mine.", "What is that?"])
-def test_what_looks_ended_by_a_word_that_may_be_made_up_is_doubtful(keywords: KeywordDetector, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "sure", "unsure"),
+    [
+        ("Look left.", Ending.COMPLETE, Ending.UNCLEAR),
+        ("I like it here.", Ending.UNCLEAR, Ending.UNFINISHED),
+        ("Look to the", Ending.UNFINISHED, Ending.UNFINISHED),
+    ],
+)
+def test_what_ends_with_a_word_that_may_be_made_up_is_waited_for_longer(
+    keywords: KeywordDetector, text: str, sure: Ending, unsure: Ending
+) -> None:
     calls = keywords.detect(text).calls
-    assert judge(Transcript(text, 0.9, end_confidence=0.5), calls) is Ending.DOUBTFUL
-    assert judge(Transcript(text, 0.9, end_confidence=0.9), calls) is not Ending.DOUBTFUL
-
-
-def test_what_is_unfinished_is_so_however_sure_its_last_word_is(keywords: KeywordDetector) -> None:
-    assert judge(Transcript("Look to the", 0.9, end_confidence=0.1), ()) is Ending.UNFINISHED
+    assert judge(Transcript(text, 0.9, end_confidence=0.9), calls) is sure
+    assert judge(Transcript(text, 0.9, end_confidence=0.5), calls) is unsure
 
 
 def test_where_nothing_was_understood_the_person_is_waited_for() -> None:

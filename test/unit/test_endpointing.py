@@ -277,6 +277,7 @@ JUDGED = AudioCaptureSettings(
     draft_silence=0.1,
     complete_window=0.3,
     silence_window=0.5,
+    unclear_window=0.6,
     unfinished_window=0.8,
     pre_roll=0.2,
     max_utterance=5.0,
@@ -337,7 +338,7 @@ def test_without_draft_silence_nothing_is_told_and_the_silence_window_ends_the_u
 
 @pytest.mark.parametrize(
     ("ending", "frames"),
-    [(Ending.COMPLETE, 3), (Ending.UNCLEAR, 5), (Ending.DOUBTFUL, 7), (Ending.UNFINISHED, 8)],
+    [(Ending.COMPLETE, 3), (Ending.UNCLEAR, 6), (Ending.UNFINISHED, 8)],
     ids=lambda it: str(it),
 )
 def test_what_the_words_say_decides_how_long_a_silence_ends_the_utterance(ending: Ending, frames: int) -> None:
@@ -411,18 +412,18 @@ def test_the_end_of_the_stream_ends_a_pause_of_any_kind() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"complete_window": 0.6, "silence_window": 0.5},
-        {"silence_window": 0.9, "unfinished_window": 0.8},
+        {"complete_window": 0.7},
+        {"unclear_window": 0.9},
         {"draft_silence": 0.5, "silence_window": 0.5},
-        {"draft_silence": 0.4, "silence_window": 0.5, "endpointing": "quick"},
+        {"draft_silence": 0.4, "endpointing": "quick"},
     ],
 )
 def test_windows_that_do_not_fit_together_are_refused(values: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="silence_window"):
+    with pytest.raises(ConfigurationError, match="unclear_window"):
         Endpointer(replace(JUDGED, **values), UtteranceIds())
 
 
-@pytest.mark.parametrize(("endpointing", "frames"), [("fixed", 5), ("cautious", 8), ("quick", 4)])
+@pytest.mark.parametrize(("endpointing", "frames"), [("fixed", 5), ("cautious", 8), ("quick", 3)])
 def test_the_manner_scales_the_windows_or_makes_them_all_the_same(endpointing: str, frames: int) -> None:
     talk = Conversation(replace(JUDGED, complete_window=0.5, endpointing=endpointing))
     talk.hear(0.9, 0.9, 0)
