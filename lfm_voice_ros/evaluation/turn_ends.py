@@ -36,7 +36,8 @@ def frames_of(samples: Samples, detector: VoiceActivityDetector) -> list[Frame]:
 def turn_ends(frames: Iterable[Frame], settings: AudioCaptureSettings, judge: Judge) -> list[float]:
     """Play frames to an Endpointer; give the times (s from the first sample) at which it has ended utterances.
 
-    A judgement comes after its time, as it would from other nodes; until then it is unclear whether the pause is the end.
+    A judgement comes after its time, as it would from other nodes; until then it is unclear whether the pause is the
+    end.
     """
     endpointer = Endpointer(settings, lambda at: f"{at:.3f}")
     judged: list[tuple[float, Utterance, Ending]] = []

@@ -37,7 +37,8 @@ _ARENA_MAX, _ARENAS = -8, 2
 def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] | None = None) -> int:
     """Make the nodes, bring them up and spin each in a thread of its own until SIGINT or SIGTERM; give the exit code.
 
-    With one executor for all nodes, which takes one message after the other, each would wait for all others. The code 2 stands for a wrong configuration, which is told in one sentence.
+    With one executor for all nodes, which takes one message after the other, each would wait for all others. The code 2
+    stands for a wrong configuration, which is told in one sentence.
     """
     _give_memory_back()
     ending = threading.Event()

@@ -19,7 +19,12 @@ from lfm_voice_ros.training.paused_speech import read_paused
 
 FRAME = np.zeros(1600, np.float32)  # 0.1 s
 SETTINGS = AudioCaptureSettings(
-    draft_silence=0.1, complete_window=0.3, silence_window=0.4, unclear_window=0.5, unfinished_window=1.0, min_speech=0.1
+    draft_silence=0.1,
+    complete_window=0.3,
+    silence_window=0.4,
+    unclear_window=0.5,
+    unfinished_window=1.0,
+    min_speech=0.1,
 )
 
 
