@@ -15,7 +15,7 @@ from lfm_voice_ros.core.types import ToolCall, Transcript
 _MISHEARD = 0.72  # confidence below which words are more likely wrong than not
 #: Confidence of the last word below which Whisper may have made it up to end a sentence that was broken off.
 _INVENTED = 0.65
-_SCALES = {"cautious": 1.5, "balanced": 1.0, "quick": 0.6}
+_SCALES = {"cautious": 1.5, "balanced": 1.0, "quick": 0.8}
 
 
 class Ending(IntEnum):

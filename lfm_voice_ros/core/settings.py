@@ -144,7 +144,7 @@ class AudioCaptureSettings:
     endpointing: str = setting(
         "balanced",
         "how patient it is: balanced (the windows as they are), cautious (each half as long again), "
-        "quick (three fifths), or fixed (silence_window, whatever was said)",
+        "quick (four fifths), or fixed (silence_window, whatever was said)",
         choices=ENDPOINTING,
         live=True,
     )

@@ -423,7 +423,7 @@ def test_windows_that_do_not_fit_together_are_refused(values: dict[str, Any]) ->
         Endpointer(replace(JUDGED, **values), UtteranceIds())
 
 
-@pytest.mark.parametrize(("endpointing", "frames"), [("fixed", 5), ("cautious", 8), ("quick", 3)])
+@pytest.mark.parametrize(("endpointing", "frames"), [("fixed", 5), ("cautious", 8), ("quick", 4)])
 def test_the_manner_scales_the_windows_or_makes_them_all_the_same(endpointing: str, frames: int) -> None:
     talk = Conversation(replace(JUDGED, complete_window=0.5, endpointing=endpointing))
     talk.hear(0.9, 0.9, 0)
