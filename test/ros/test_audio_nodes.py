@@ -113,7 +113,7 @@ def test_a_file_gives_exactly_one_utterance_with_its_speech(
     began, ended = to_seconds(utterance.speech_start), to_seconds(utterance.speech_end)
     assert ended - began == pytest.approx(seconds, abs=0.3)
     assert began - to_seconds(utterance.header.stamp) == pytest.approx(0.3, abs=0.001)
-    assert len(utterance.samples) / 16_000 == pytest.approx(0.3 + (ended - began) + 0.5, abs=0.05)
+    assert len(utterance.samples) / 16_000 == pytest.approx(0.3 + (ended - began) + 0.6, abs=0.05)
     said = np.asarray(utterance.samples, np.float32)
     shift = np.argmax(np.correlate(said, speech, "valid"))
     assert np.abs(said[shift : shift + speech.size] - speech).max() < 1e-3, "a part of the sentence is missing"
