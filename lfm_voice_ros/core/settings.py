@@ -464,7 +464,7 @@ class DialogueSettings:
         True, "make a reply ready while a silence may still turn out to be a pause; it isn't spoken before", live=True
     )
     cached_speech: float = setting(
-        32.0,
+        16.0,
         "MB of memory for sentences as sound, which are spoken again at once; 0 for none, and nothing is prepared then",
         minimum=0.0,
         maximum=4096.0,
