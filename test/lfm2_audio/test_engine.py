@@ -343,6 +343,7 @@ def test_after_an_interruption_the_cache_is_that_of_a_talk_that_was_always_so_sh
     assert_true_to_its_history(model, engine.conversation)
 
 
+@pytest.mark.timeout(400)
 def test_five_hundred_interruptions_leave_no_stale_sound_and_no_wrong_history(
     make_engine: MakeEngine, model: Lfm2Audio
 ) -> None:

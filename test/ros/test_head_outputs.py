@@ -187,13 +187,14 @@ class Client:
     def send(self, x: float, y: float, z: float, frame: str = "neck") -> Any:
         """Send a goal; give its handle."""
         goal = control.PointHead.Goal(target=PointStamped(header=Header(frame_id=frame), point=Point(x=x, y=y, z=z)))
-        return self._wait(self._client.send_goal_async(goal, self._on_feedback), "an answer to the goal")
+        sent = self.robot.probe.in_callbacks(lambda: self._client.send_goal_async(goal, self._on_feedback))
+        return self._wait(sent, "an answer to the goal")
 
     def outcome(self, handle: Any) -> int:
-        return int(self._wait(handle.get_result_async(), "a result").status)
+        return int(self._wait(self.robot.probe.in_callbacks(handle.get_result_async), "a result").status)
 
     def cancel(self, handle: Any) -> None:
-        self._wait(handle.cancel_goal_async(), "an answer to the cancellation")
+        self._wait(self.robot.probe.in_callbacks(handle.cancel_goal_async), "an answer to the cancellation")
 
     def _on_feedback(self, message: Any) -> None:
         self.errors.append(message.feedback.pointing_angle_error)

@@ -162,7 +162,7 @@ class Goal:
 
     def cancel(self) -> None:
         """Ask for its end."""
-        self._handle.cancel_goal_async()
+        self._probe.in_callbacks(self._handle.cancel_goal_async)
 
 
 class Probe:
@@ -260,13 +260,25 @@ class Probe:
         client = self._clients[key]
         assert client.wait_for_server(timeout), f"the action {action} is not there after {timeout} s"
         take = None if feedback is None else lambda message: feedback.append(message.feedback)
-        future = client.send_goal_async(goal, feedback_callback=take)
+        future = self.in_callbacks(lambda: client.send_goal_async(goal, feedback_callback=take))
         future.add_done_callback(lambda _future: self._tell())
         self.wait_for(future.done, timeout, f"an answer of {action}")
         assert future.result().accepted, f"{action} has refused the goal"
-        result = future.result().get_result_async()
+        result = self.in_callbacks(future.result().get_result_async)
         result.add_done_callback(lambda _future: self._tell())
         return Goal(self, future.result(), result)
+
+    def in_callbacks(self, work: Callable[[], Value]) -> Value:
+        """Do something in the thread of the callbacks, and give what it gives.
+
+        What an action client asks for must be asked for there: an answer that comes before it has noted its question
+        is thrown away.
+        """
+        task = self._executor.create_task(work)
+        task.add_done_callback(lambda _task: self._tell())
+        self.wait_for(task.done, what="what was to be done between the callbacks")
+        result: Value = task.result()
+        return result
 
     def close(self) -> None:
         """End the thread and the node."""
