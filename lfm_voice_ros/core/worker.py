@@ -15,7 +15,7 @@ class Worker(Generic[Item]):
 
     When the queue is full the new item is dropped and counted in ``dropped``. Beside the queue items of less importance
     may wait, one of each kind, :meth:`put_behind`. An error that ``work`` lets out is given to ``failed`` and the
-    worker goes on. ``put``, ``put_behind``, ``clear`` and ``stop`` may be called from any thread.
+    worker goes on. ``put``, ``put_behind``, ``put_back``, ``clear`` and ``stop`` may be called from any thread.
     """
 
     def __init__(
@@ -58,6 +58,12 @@ class Worker(Generic[Item]):
             self._behind[kind] = item
             self._changed.notify()
         return replaced
+
+    def put_back(self, item: Item, kind: str = "") -> None:
+        """Hand over again, behind, what was begun and left; where a newer one of its kind waits it is dropped."""
+        with self._changed:
+            self._behind.setdefault(kind, item)
+            self._changed.notify()
 
     def clear(self) -> list[Item]:
         """Take back, in order, the items that have not begun."""

@@ -361,7 +361,7 @@ class Dialogue(VoiceNode[DialogueSettings]):
                     begun = sentence
                     self._note_prepared(question.utterance_id, sentence)
                 if self._pressing():
-                    self._jobs.put_behind(partial(self._prepare, question), "prepare")
+                    self._jobs.put_back(partial(self._prepare, question), "prepare")
                     return
 
     def _note_prepared(self, utterance_id: str, sentence: str) -> None:

@@ -97,6 +97,18 @@ def busy(talk: Talk) -> None:
     talk.probe.publish("voice_activity", VoiceActivity(speaking=True), qos.STATE)
 
 
+def made_ahead(talk: Talk) -> int:
+    """How many sentences it has when it has heard that a person speaks, and makes no more ahead."""
+    begin = len(talk.values("cached speech"))
+
+    def settled() -> bool:
+        values = talk.values("cached speech")[begin + 1 :]
+        return len(values) > 1 and values[-1] == values[-2]
+
+    talk.probe.wait_for(settled, what="an end of what is made ahead")
+    return cached(talk)
+
+
 def close(talk: Talk, utterance_id: str) -> TurnMetrics:
     """The reply was heard to its end."""
     for state in (Playback.STARTED, Playback.FINISHED):
@@ -109,10 +121,11 @@ def test_what_was_prepared_from_drafts_is_said_when_the_turn_has_ended_and_not_b
     start("dialogue")
     busy(talk)
     talk.ready()
+    before = made_ahead(talk)
     ended = talk.probe.now()
 
     talk.draft("u1", "look left and tell me", ended, "Looking left, thirty-one degrees.", "It is 9:05 PM in Tokyo.")
-    talk.probe.wait_for(lambda: cached(talk) == 2, what="two prepared sentences")
+    talk.probe.wait_for(lambda: cached(talk) == before + 2, what="two prepared sentences")
     assert (talk.replies, talk.chunks, talk.metrics) == ([], [], [])
     talk.heard("u1", "look left and tell me", ended)
     talk.decided("u1", "Looking left, thirty-one degrees.", "It is 9:05 PM in Tokyo.")

@@ -68,8 +68,13 @@ class Talk:
 
     def value(self, key: str) -> str:
         """What the node's newest diagnostics say of ``key``; empty without it."""
+        values = self.values(key)
+        return values[-1] if values else ""
+
+    def values(self, key: str) -> list[str]:
+        """What all of the node's diagnostics have said of ``key``."""
         found = [each for message in self.diagnostics for each in message.status if each.name == self._name]
-        return next((pair.value for pair in found[-1].values if pair.key == key), "") if found else ""
+        return [next((pair.value for pair in each.values if pair.key == key), "") for each in found]
 
     def reply(self, utterance_id: str) -> Reply:
         return self.probe.wait_for(lambda: self._of(self.replies, utterance_id), what="a reply")

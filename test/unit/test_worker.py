@@ -121,6 +121,20 @@ def test_of_each_kind_that_is_put_behind_one_waits(gate: Gate) -> None:
     assert worker.stop()
 
 
+def test_what_is_put_back_waits_unless_something_newer_of_its_kind_does(gate: Gate) -> None:
+    worker = Worker("test", gate.work, unexpected, 1)
+    worker.put(0)
+    assert gate.begun.wait(TIMEOUT)
+
+    worker.put_back(6, "a")
+    worker.put_behind(8, "b")
+    worker.put_back(7, "b")
+    assert worker.clear() == [6, 8]
+
+    gate.open.set()
+    assert worker.stop()
+
+
 def test_an_idle_worker_ends_at_once(gate: Gate) -> None:
     worker = Worker("test", gate.work, unexpected, 1)
 
