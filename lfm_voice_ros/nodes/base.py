@@ -68,8 +68,6 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
 
     #: Whether :meth:`configure` reads all settings anew; else those that aren't live are read when the node starts.
     rereads = False
-    #: Whether a service of it is a coroutine, which rclpy's EventsExecutor can't run.
-    answers_later = False
 
     def check(self, settings: Settings) -> None:
         """Raise ConfigurationError for settings that exclude each other; they are refused then."""

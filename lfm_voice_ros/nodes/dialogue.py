@@ -82,7 +82,6 @@ class Dialogue(VoiceNode[DialogueSettings]):
     """
 
     rereads = True
-    answers_later = True
 
     def __init__(self) -> None:
         super().__init__("dialogue", DialogueSettings)

@@ -21,12 +21,6 @@ from rclpy.signals import SignalHandlerOptions
 from lfm_voice_ros.core.errors import ConfigurationError, VoiceError
 from lfm_voice_ros.nodes.base import VoiceNode
 
-try:
-    # Waits for events where the other looks at everything for each message: a third of its work at rest.
-    from rclpy.experimental import EventsExecutor
-except ImportError:  # an rclpy of before 2025
-    EventsExecutor = SingleThreadedExecutor
-
 ARGUMENTS_UNUSABLE = "the ROS arguments can't be used"
 _WAKE_PERIOD = 1.0  # s
 _END_TIMEOUT = 0.5  # s
@@ -61,7 +55,7 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
     try:
         for factory in factories:
             nodes.append(factory())
-            executors.append(SingleThreadedExecutor() if nodes[-1].answers_later else EventsExecutor())
+            executors.append(SingleThreadedExecutor())
             executors[-1].add_node(nodes[-1])
         for node, executor in zip(nodes, executors, strict=True):
             node.bring_up()

@@ -64,8 +64,6 @@ class ToolServer(VoiceNode[ToolServerSettings]):
     For ``tool_decision/draft`` it only says what would come of it, as ``tool_result/draft``.
     """
 
-    answers_later = True
-
     def __init__(self) -> None:
         super().__init__("tool_server", ToolServerSettings)
         registry = Registry.from_file(config_file("tools.yaml", self.settings.tools_file), self.settings.allowed)

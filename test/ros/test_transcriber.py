@@ -249,7 +249,7 @@ def test_the_diagnostics_say_that_the_model_is_loading(
 
 def test_utterances_that_find_no_room_are_answered_too(start: Start, probe: Probe) -> None:
     transcripts = probe.subscribe("transcript", Transcript)
-    start("transcriber", parameters={"queue": 1})
+    start("transcriber", parameters={"queue": 1}).wait_for_output("is ready")  # its loading waits in the queue too
     assert ask(probe, transcripts, utterance("first", noise())).rejection
     names = [f"u{index}" for index in range(8)]
     for name in names:
