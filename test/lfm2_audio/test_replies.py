@@ -37,6 +37,7 @@ def _noise(text: str) -> Samples:
     return (0.05 * np.random.default_rng(len(text)).standard_normal(SAMPLE_RATE // 2)).astype(np.float32)
 
 
+@pytest.mark.timeout(400)  # thirty replies of a real model on the CPU
 def test_only_forced_text_keeps_a_model_that_denies_everything_to_the_truth(scores: dict[str, ReplyScore]) -> None:
     forced, prefill, context = scores["forced"], scores["prefill"], scores["context"]
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -190,17 +191,20 @@ def test_sound_of_mgonzs13_comes_in_in_all_its_formats_and_goes_out_at_the_pace_
         probe.wait_for(
             lambda: {message.header.stamp.sec for message in heard} == formats, timeout=60.0, what="all formats"
         )
-        assert all(message.sample_rate == 48_000 for message in heard)
-        for message in heard:
-            assert np.asarray(message.samples) == pytest.approx(tone(0.1, 48_000), abs=0.02)
+        assert all(message.sample_rate == 48_000 for message in tuple(heard))
+        for message in tuple(heard):  # more come meanwhile
+            np.testing.assert_allclose(message.samples, tone(0.1, 48_000), rtol=0.0, atol=0.02)
         assert told(diagnostics, "mgonzs13")
         probe.wait_for(lambda: told(diagnostics, "format 4 can't be read"), what="the refusal of a format")
 
         say(probe, "cut", 0, tone(20.0))
         probe.publish("interrupt", Interrupt(utterance_id="cut"))
         say(probe, "cut", 1, tone(20.0), last=True)
-        say(probe, "reply", 0, tone(1.5, 22_050), rate=22_050, last=True)
-        shown, _ = other.communicate(timeout=60)
+        shown = None
+        while shown is None:  # best effort loses what is sent before the other side is known
+            say(probe, "reply", 0, tone(1.5, 22_050), rate=22_050, last=True)
+            with suppress(subprocess.TimeoutExpired):
+                shown, _ = other.communicate(timeout=5.0)
     finally:
         other.kill()
         other.wait()
