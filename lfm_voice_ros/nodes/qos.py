@@ -1,6 +1,13 @@
-"""The QoS profiles, each with its reason."""
+"""The QoS profiles, each with its reason; and whether two of them go together."""
 
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
 
 #: Streams of sound: a lost chunk is a lost syllable, and two seconds of backlog are more than anybody wants to hear.
 AUDIO = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
@@ -35,3 +42,11 @@ AUDIO_WIRE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=400, reliability=
 
 #: Signs of life: only the newest counts, and one that is sent again says nothing.
 HEARTBEAT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str:
+    """Why a subscription gets nothing of a publisher of its topic and type; empty where it does."""
+    compatibility, reason = qos_check_compatible(publisher, subscription)
+    if compatibility != QoSCompatibility.ERROR:
+        return ""
+    return " ".join(reason.replace("ERROR: ", "").split()).rstrip(";")

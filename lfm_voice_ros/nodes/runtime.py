@@ -74,7 +74,7 @@ def run(factories: Sequence[Callable[[], VoiceNode[Any]]], args: Sequence[str] |
         for node in nodes:
             node.end()
         for executor in executors:
-            executor.wake()
+            executor.create_task(_nothing)  # a wake alone doesn't bring spin_once back
         deadline = time.monotonic() + _END_TIMEOUT
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -103,9 +103,13 @@ def _give_memory_back() -> None:
 def _spin(executor: Executor, node: VoiceNode[Any], ending: threading.Event) -> None:
     while not ending.is_set():
         try:
-            executor.spin_once(timeout_sec=_WAKE_PERIOD)
+            executor.spin_once()  # without a time-out, for which it would make a timer at every wake
         except Exception as exc:  # one message that nobody foresaw must not end a robot's ears
             node.trouble(
                 "callback", f"a message was dropped, since it could not be handled: {type(exc).__name__}: {exc}"
             )
             node.get_logger().debug(traceback.format_exc())
+
+
+def _nothing() -> None:
+    """Brings a thread that waits for messages back."""

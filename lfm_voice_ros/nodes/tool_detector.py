@@ -83,7 +83,7 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
             Asking, "asking", lambda msg: self._asked.update(msg.open, to_seconds(msg.header.stamp)), qos.STATE
         )
         self.listen(ToolDecisionMsg, "own_calls", self._on_own_calls, qos.EVENT)
-        self.every(_CHECK_PERIOD, self._decide_by_own_text)
+        self._looks = self.every(_CHECK_PERIOD, self._decide_by_own_text)
 
     def check(self, settings: ToolDetectorSettings) -> None:
         """See VoiceNode: not every detector reads the dialogue's own text."""
@@ -102,6 +102,10 @@ class ToolDetector(VoiceNode[ToolDetectorSettings]):
         self._detector: Detector = self._keywords  # replaced by the loader when it is ready
         self._own: OwnText[Transcript] = OwnText(self.settings.own_text_timeout, self._tools)
         self._by_own_text = self.settings.model == OWN_TEXT
+        if self._by_own_text:
+            self._looks.reset()
+        else:
+            self._looks.cancel()
         self.health.value("detector", self._detector.name)
         self.changed()
 

@@ -12,7 +12,6 @@ from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import JointState
@@ -251,9 +250,7 @@ def _mismatches(
         for subscription in subscriptions:
             if publisher.topic_type != subscription.topic_type:
                 continue  # they don't meet at all, which is another finding
-            compatibility, reason = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
-            if compatibility == QoSCompatibility.ERROR:
-                reasons = " ".join(reason.replace("ERROR: ", "").split()).rstrip(";")
+            if reasons := qos.mismatch(publisher.qos_profile, subscription.qos_profile):
                 found.append(Mismatch(topic, publisher.node_name, subscription.node_name, reasons))
     return found
 

@@ -13,6 +13,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from lfm_voice_ros.backends.wav_file import write_wav
 from lfm_voice_ros.core.types import SAMPLE_RATE
@@ -195,3 +196,20 @@ def test_settings_that_exclude_each_other_are_refused_and_sliders_have_their_ran
     assert [(r.from_value, r.to_value) for r in slider.floating_point_range] == [(0.0, 1.0)]
     assert "read when the node is configured" not in slider.description
     assert "read when the node is configured" in text.description
+
+
+def test_nodes_whose_qos_does_not_go_with_ours_are_told_in_the_diagnostics(start: Start, probe: Probe) -> None:
+    diagnostics = probe.subscribe("/diagnostics", DiagnosticArray)
+    probe.publish("transcript", TranscriptMsg(), QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), 0)
+    probe.subscribe("tool_decision", ToolDecision, qos.STATE)
+
+    node = start("tool_detector")
+
+    def told() -> str:
+        said = [status.message for message in diagnostics for status in message.status if "nothing" in status.message]
+        return said[-1] if said else ""
+
+    message = probe.wait_for(told, what="the QoS in the diagnostics")
+    assert "/transcript, probe to tool_detector: Best effort publisher and reliable subscription" in message
+    assert "/tool_decision, tool_detector to probe: Volatile publisher and transient local subscription" in message
+    node.wait_for_output("nothing comes through where QoS doesn't fit")
