@@ -61,7 +61,8 @@ class _Job:
 class ToolServer(VoiceNode[ToolServerSettings]):
     """Takes ``tool_decision`` and the service ``call_tool``; gives ``tool_result``.
 
-    For ``tool_decision/draft`` it only says what would come of it, as ``tool_result/draft``.
+    For ``tool_decision/draft`` it only says what would come of it, as ``tool_result/draft``; and it stops, where that is
+    all that was said.
     """
 
     def __init__(self) -> None:
@@ -153,7 +154,10 @@ class ToolServer(VoiceNode[ToolServerSettings]):
             self._refuse(job, ToolStatus.REJECTED, "That took me too long, so I left it.", late)
 
     def _on_draft(self, msg: ToolDecision) -> None:
-        for result in self._foreteller.foretell(self._calls(msg)):
+        calls = self._calls(msg)
+        if calls and all(self._executor.stops(call) for call in calls):
+            self._halt("it was told to stop")  # half a second sooner than at the end of the turn, and never dangerous
+        for result in self._foreteller.foretell(calls):
             self._foretold.publish(result_to_msg(result, msg.utterance_id, self.header()))
 
     def _calls(self, msg: ToolDecision) -> tuple[ToolCall, ...]:

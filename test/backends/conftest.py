@@ -36,6 +36,8 @@ def noises() -> dict[str, Samples]:
     time = np.arange(SAMPLE_RATE * 3 // 2) / SAMPLE_RATE
     white = random.standard_normal(time.size)
     brown = np.cumsum(white)
+    throat = np.convolve(white, np.hanning(9) - np.hanning(9).mean(), "same")  # without the lowest and the highest
+    low = sum(0.3 / h**2 * np.sin(2 * np.pi * 120 * h * time) for h in range(1, 6))  # a voice behind closed lips
     made = {
         "silence": np.zeros(time.size),
         "white noise": 0.3 * white / np.abs(white).max(),
@@ -44,6 +46,9 @@ def noises() -> dict[str, Samples]:
         "hum": sum(0.2 / h * np.sin(2 * np.pi * 50 * h * time) for h in range(1, 6)),
         "door slam": 0.9 * white / np.abs(white).max() * np.exp(-np.maximum(time - 0.3, 0) / 0.1) * (time > 0.3),
         "knocks": 0.8 * white / np.abs(white).max() * np.exp(-(time % 0.4) / 0.02),
+        "coughs": 0.6 * throat / np.abs(throat).max() * np.exp(-(time % 0.35) / 0.05) * (time < 1.05),
+        "mhm": low * np.sin(np.pi * np.clip((time - 0.3) / 0.25, 0, 1))
+        + low * np.sin(np.pi * np.clip((time - 0.6) / 0.4, 0, 1)),
         "chirp": 0.5 * np.sin(2 * np.pi * (200 * time + 900 * time**2)),
         "chord": sum(0.15 * np.sin(2 * np.pi * f * time) for f in (220, 277, 330, 440)),
     }

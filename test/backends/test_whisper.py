@@ -34,6 +34,8 @@ NOISES = (
     "hum",
     "door slam",
     "knocks",
+    "coughs",
+    "mhm",
     "chirp",
     "chord",
 )

@@ -151,6 +151,23 @@ def test_a_draft_is_told_and_nothing_is_done(start: Start, probe: Probe, head: l
     assert {(state.target_pan, state.target_tilt) for state in head if not state.stale} == {(0.0, 0.0)}
 
 
+def test_a_draft_that_is_a_stop_and_nothing_else_stops_at_once(
+    start: Start, probe: Probe, head: list[HeadState]
+) -> None:
+    foretold = probe.subscribe("tool_result/draft", ToolResult)
+    results = probe.subscribe("tool_result", ToolResult)
+    stops = probe.subscribe("head/stop", Empty)
+    start("tool_server")
+    probe.publish("tool_decision", decision("u1", ("look_around", {})))
+    probe.wait_for(lambda: head[-1].moving, what="a moving head")
+
+    probe.publish("tool_decision/draft", decision("u2", ("stop", {})))
+
+    probe.wait_for(lambda: stops and not head[-1].moving, timeout=5.0, what="a head at rest")
+    probe.wait_for(lambda: [r.speech for r in foretold] == ["Stopped."], what="what was foretold")
+    assert {result.utterance_id for result in results} == {"u1"}
+
+
 FACE = """
 include: tools.yaml
 tools:
