@@ -61,8 +61,8 @@ class _Job:
 class ToolServer(VoiceNode[ToolServerSettings]):
     """Takes ``tool_decision`` and the service ``call_tool``; gives ``tool_result``.
 
-    For ``tool_decision/draft`` it only says what would come of it, as ``tool_result/draft``; and it stops, where that is
-    all that was said.
+    For ``tool_decision/draft`` it only says what would come of it, as ``tool_result/draft``; a draft that is a stop and
+    nothing else stops.
     """
 
     def __init__(self) -> None:
