@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from harness import NodeProcess, Probe
@@ -17,8 +18,9 @@ def domain() -> Iterator[int]:
     with claim_domain() as number, pytest.MonkeyPatch.context() as environment:
         environment.setenv("ROS_DOMAIN_ID", str(number))
         environment.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        for unwanted in ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "FASTRTPS_DEFAULT_PROFILES_FILE", "CYCLONEDDS_URI"):
+        for unwanted in ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "FASTDDS_DEFAULT_PROFILES_FILE", "CYCLONEDDS_URI"):
             environment.delenv(unwanted, raising=False)
+        environment.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).parents[1] / "support" / "fastdds.xml"))
         yield number
         assert os.environ["ROS_DOMAIN_ID"] == str(number), "a test has changed ROS_DOMAIN_ID for those after it"
 

@@ -20,7 +20,6 @@ from ament_index_python.packages import get_package_prefix
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
 from rclpy.context import Context
-from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -28,7 +27,6 @@ from rclpy.qos import QoSProfile
 
 PACKAGE = "lfm_voice_ros"
 RELIABLE = QoSProfile(depth=1000)
-_ARRIVAL = 5.0  # s for the first message of a topic; who doesn't take it is found by what the test waits for
 
 Value = TypeVar("Value")
 
@@ -233,19 +231,16 @@ class Probe:
     ) -> None:
         """Publish, once at least ``receivers`` subscriptions are matched; fails when they are not in time.
 
-        The first message of a topic is waited for until it has arrived: a subscription that is matched here may not
-        have matched yet on its side, and what it gets only when it is sent again comes seconds later.
+        A subscription that is matched here may not have matched yet on its side. It gets the message when it is sent
+        again, which ``fastdds.xml`` has done at once and not after three seconds.
         """
         key = (topic, type(message))
-        first = key not in self._publishers
-        if first:
+        if key not in self._publishers:
             matched = PublisherEventCallbacks(matched=lambda _event: self._tell())
             self._publishers[key] = self._node.create_publisher(type(message), topic, profile, event_callbacks=matched)
         publisher = self._publishers[key]
         self.wait_for(lambda: publisher.get_subscription_count() >= receivers, timeout, f"a subscription to {topic}")
         publisher.publish(message)
-        if first:
-            publisher.wait_for_all_acked(Duration(seconds=_ARRIVAL))
 
     def call(self, service: str, service_type: type, request: Any, timeout: float = 20.0) -> Any:
         """Call a service; give its response. Fails when the service or the response is not there in time."""
