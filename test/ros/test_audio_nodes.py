@@ -250,7 +250,12 @@ def test_half_duplex_hears_nothing_while_the_robot_speaks_and_hears_again_after_
     playback(probe, Playback.PLAYING)
     # Sound at once, so that no time-out ends the silence in between.
     at = send(probe, np.concatenate((SILENCE, speech, SILENCE)))
-    probe.wait_for(lambda: heard and to_seconds(heard[-1].header.stamp) > at - 0.2, what="the sound")
+
+    def all_heard() -> bool:
+        playback(probe, Playback.PLAYING)  # a busy machine may need longer for the sound than a sign counts
+        return bool(heard) and to_seconds(heard[-1].header.stamp) > at - 0.2
+
+    probe.wait_for(all_heard, what="the sound")
     assert utterances == []
     # FINISHED is lost: the robot counts as silent a second after its last sign.
     probe.wait_for_value("audio_capture", "listening", "yes")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soxr
 from harness import NodeProcess, Probe
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from talk import Talk
 
 from lfm_voice_ros.backends import load_synthesizer
@@ -40,7 +42,7 @@ STEPS = 150
 MISHEARD = "Hm, hm, hm."
 
 
-@pytest.mark.timeout(300)  # it trains for half a minute, and others work beside it
+@pytest.mark.timeout(500)  # it trains for half a minute, and others work beside it
 def test_a_robot_that_knew_keywords_moves_its_head_by_a_call_that_it_has_learned_from_its_own_conversation(
     start: Start, probe: Probe, tmp_path: Path
 ) -> None:
@@ -77,11 +79,15 @@ def converse(start: Start, probe: Probe, folder: Path) -> Path:
     kept = folder / "recordings"
     parameters = folder / "parameters.yaml"
     parameters.write_text(
-        f"/**/audio_capture:\n  ros__parameters:\n    source: 'wav:{talk}'\n"
+        f"/**/audio_capture:\n  ros__parameters:\n    source: 'wav:{talk}'\n    autostart: false\n"
         "/**/audio_player:\n  ros__parameters:\n    sink: none\n"
         f"/**/recorder:\n  ros__parameters:\n    enabled: true\n    folder: '{kept}'\n"
     )
     robot = start("assistant", arguments=["--ros-args", "--params-file", str(parameters), "-r", "__ns:=/teacher"])
+    robot.wait_for_output("is ready", LOADING)
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        change = ChangeState.Request(transition=Transition(id=transition))
+        assert probe.call("teacher/audio_capture/change_state", ChangeState, change).success
     probe.wait_for(lambda: len(metrics) == len(SAID), timeout=90.0, what="the end of all turns")
     probe.wait_for(lambda: len(turns(kept)) == len(SAID), timeout=20.0, what="a recording of all turns")
     robot.stop()

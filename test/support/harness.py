@@ -27,6 +27,7 @@ from rclpy.qos import QoSProfile
 
 PACKAGE = "lfm_voice_ros"
 RELIABLE = QoSProfile(depth=1000)
+_OF_PROBES = "FASTRTPS_DEFAULT_PROFILES_FILE"  # fastdds.xml; nodes run as everywhere
 
 Value = TypeVar("Value")
 
@@ -54,6 +55,7 @@ class NodeProcess:
             *arguments,
             "--ros-args",
         ]
+        inherited = {name: value for name, value in os.environ.items() if name != _OF_PROBES}
         for name, value in (parameters or {}).items():
             command += ["-p", f"{name}:={json.dumps(value)}"]
         for old, new in (remappings or {}).items():
@@ -68,7 +70,7 @@ class NodeProcess:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "RCUTILS_COLORIZED_OUTPUT": "0", **(environment or {})},
+            env={**inherited, "PYTHONUNBUFFERED": "1", "RCUTILS_COLORIZED_OUTPUT": "0", **(environment or {})},
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, name=f"{executable}.output", daemon=True)
