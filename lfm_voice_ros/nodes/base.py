@@ -256,13 +256,10 @@ class VoiceNode(LifecycleNode, Generic[Settings]):
     def _look_at_qos(self) -> None:
         found = set()
         for topic in {mine.topic_name for mine in (*self.publishers, *self.subscriptions)}:
-            subscriptions = self.get_subscriptions_info_by_topic(topic)
-            for publisher in self.get_publishers_info_by_topic(topic):
-                for subscription in subscriptions:
-                    if self.get_name() not in (publisher.node_name, subscription.node_name):
-                        continue
-                    if reason := qos.mismatch(publisher.qos_profile, subscription.qos_profile):
-                        found.add(f"{topic}, {publisher.node_name} to {subscription.node_name}: {reason}")
+            ends = self.get_publishers_info_by_topic(topic), self.get_subscriptions_info_by_topic(topic)
+            for publisher, subscription, reason in qos.mismatches(*ends):
+                if self.get_name() in (publisher.node_name, subscription.node_name):
+                    found.add(f"{topic}, {publisher.node_name} to {subscription.node_name}: {reason}")
         if found:
             self.trouble("qos", f"nothing comes through where QoS doesn't fit: {'; '.join(sorted(found))}", Level.WARN)
         else:

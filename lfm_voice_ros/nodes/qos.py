@@ -1,5 +1,7 @@
 """The QoS profiles, each with its reason; and whether two of them go together."""
 
+from collections.abc import Iterator, Sequence
+
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -8,6 +10,7 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_check_compatible,
 )
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 #: Streams of sound: a lost chunk is a lost syllable, and two seconds of backlog are more than anybody wants to hear.
 AUDIO = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
@@ -44,9 +47,17 @@ AUDIO_WIRE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=400, reliability=
 HEARTBEAT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str:
-    """Why a subscription gets nothing of a publisher of its topic and type; empty where it does."""
-    compatibility, reason = qos_check_compatible(publisher, subscription)
-    if compatibility != QoSCompatibility.ERROR:
-        return ""
-    return " ".join(reason.replace("ERROR: ", "").split()).rstrip(";")
+def mismatches(
+    publishers: Sequence[TopicEndpointInfo], subscriptions: Sequence[TopicEndpointInfo]
+) -> Iterator[tuple[TopicEndpointInfo, TopicEndpointInfo, str]]:
+    """Give the pairs of a topic whose QoS keeps anything from coming through, with the reason.
+
+    Those of different types never meet, which is another matter.
+    """
+    for publisher in publishers:
+        for subscription in subscriptions:
+            if publisher.topic_type != subscription.topic_type:
+                continue
+            compatibility, reason = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
+            if compatibility == QoSCompatibility.ERROR:
+                yield publisher, subscription, " ".join(reason.replace("ERROR: ", "").split()).rstrip(";")

@@ -245,14 +245,10 @@ def _endpoint(end: TopicEndpointInfo, publishes: bool) -> Endpoint:
 def _mismatches(
     topic: str, publishers: Sequence[TopicEndpointInfo], subscriptions: Sequence[TopicEndpointInfo]
 ) -> list[Mismatch]:
-    found = []
-    for publisher in publishers:
-        for subscription in subscriptions:
-            if publisher.topic_type != subscription.topic_type:
-                continue  # they don't meet at all, which is another finding
-            if reasons := qos.mismatch(publisher.qos_profile, subscription.qos_profile):
-                found.append(Mismatch(topic, publisher.node_name, subscription.node_name, reasons))
-    return found
+    return [
+        Mismatch(topic, publisher.node_name, subscription.node_name, reasons)
+        for publisher, subscription, reasons in qos.mismatches(publishers, subscriptions)
+    ]
 
 
 def _value(value: Any) -> Any:
