@@ -247,15 +247,10 @@ def test_half_duplex_hears_nothing_while_the_robot_speaks_and_hears_again_after_
     playback(probe, Playback.STARTED)
     # Topics have no order among one another: an answer says that the node has taken what came before.
     probe.call("audio_capture/get_parameters", GetParameters, GetParameters.Request(names=["barge_in"]))
-    playback(probe, Playback.PLAYING)
-    # Sound at once, so that no time-out ends the silence in between.
-    at = send(probe, np.concatenate((SILENCE, speech, SILENCE)))
-
-    def all_heard() -> bool:
-        playback(probe, Playback.PLAYING)  # a busy machine may need longer for the sound than a sign counts
-        return bool(heard) and to_seconds(heard[-1].header.stamp) > at - 0.2
-
-    probe.wait_for(all_heard, what="the sound")
+    with probe.repeating("playback", Playback(utterance_id="reply", state=Playback.PLAYING)):
+        # Sound at once, so that no time-out ends the silence in between.
+        at = send(probe, np.concatenate((SILENCE, speech, SILENCE)))
+        probe.wait_for(lambda: heard and to_seconds(heard[-1].header.stamp) > at - 0.2, what="the sound")
     assert utterances == []
     # FINISHED is lost: the robot counts as silent a second after its last sign.
     probe.wait_for_value("audio_capture", "listening", "yes")
@@ -272,11 +267,12 @@ def test_each_utterance_into_a_reply_interrupts_it_once(launch: Start, probe: Pr
     node = launch("audio_capture", parameters={"source": "topic", "barge_in": True})
     node.wait_for_output("listening")
     playback(probe, Playback.STARTED)
+    probe.call("audio_capture/get_parameters", GetParameters, GetParameters.Request(names=["barge_in"]))
     began = probe.now()
-    at = send(probe, np.concatenate((SILENCE, speech, SILENCE)), at=began)
-    playback(probe, Playback.PLAYING)
-    send(probe, np.concatenate((speech, SILENCE)), at=at)
-    probe.wait_for(lambda: len(utterances) == 2, what="the utterances")
+    with probe.repeating("playback", Playback(utterance_id="reply", state=Playback.PLAYING)):
+        at = send(probe, np.concatenate((SILENCE, speech, SILENCE)), at=began)
+        send(probe, np.concatenate((speech, SILENCE)), at=at)
+        probe.wait_for(lambda: len(utterances) == len(interrupts) == 2, what="two utterances, each an interruption")
     assert [(i.utterance_id, i.reason) for i in interrupts] == [("reply", "barge-in")] * 2
     assert [i.by for i in interrupts] == [utterance.utterance_id for utterance in utterances]
     assert to_seconds(interrupts[0].header.stamp) == pytest.approx(began + 1.0, abs=0.2)

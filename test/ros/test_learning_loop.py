@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soxr
 from harness import NodeProcess, Probe
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from sound import in_state, spoken
 from talk import Talk
 
-from lfm_voice_ros.backends import load_synthesizer
 from lfm_voice_ros.backends.wav_file import read_wav, write_wav
 from lfm_voice_ros.cli import main
 from lfm_voice_ros.core.types import SAMPLE_RATE
 from lfm_voice_ros.dataset.format import DATASET_FILE, Example, read_dataset
 from lfm_voice_ros.dataset.recording import day_folders
-from lfm_voice_ros.msg import HeadState, Reply, ToolDecision, Transcript, TurnMetrics, Utterance
+from lfm_voice_ros.msg import HeadState, Playback, Reply, ToolDecision, Transcript, TurnMetrics, Utterance
 from lfm_voice_ros.nodes.base import to_stamp
 from lfm_voice_ros.nodes.conversions import samples_to_field
 
@@ -34,9 +34,8 @@ Start = Callable[..., NodeProcess]
 
 SAID = ("Look to the left.", "Look up, please.", "How are you today?", "I left my keys at home.")
 CALLS = [["pan_left"], ["tilt_up"], [], []]
-LEAD = 6.0  # s of silence, in which the nodes find each other
-PAUSE = 5.0  # s in which the robot answers
 LOADING = 90.0  # s
+TURN = 60.0  # s, of which an idle machine needs six
 STEPS = 150
 #: What the keywords find nothing in: a head that moves moves by the adapter's own call.
 MISHEARD = "Hm, hm, hm."
@@ -69,30 +68,35 @@ def test_a_robot_that_knew_keywords_moves_its_head_by_a_call_that_it_has_learned
 def converse(start: Start, probe: Probe, folder: Path) -> Path:
     """Have a conversation with a robot of keywords that records, and give the dataset that it has kept."""
     metrics: list[TurnMetrics] = probe.subscribe("teacher/turn_metrics", TurnMetrics)
-    voice = load_synthesizer("piper", "bundled", steady=True)
-    spoken = [
-        soxr.resample(np.concatenate(list(voice.synthesize(one))), voice.sample_rate, SAMPLE_RATE) for one in SAID
-    ]
-    talk, pause = folder / "talk.wav", np.zeros(round(PAUSE * SAMPLE_RATE), np.float32)
-    lead = np.zeros(round(LEAD * SAMPLE_RATE), np.float32)
-    write_wav(talk, np.concatenate([lead, *(part for sound in spoken for part in (sound, pause))]), SAMPLE_RATE)
-    kept = folder / "recordings"
+    playbacks: list[Playback] = probe.subscribe("teacher/playback", Playback)
+    said, kept = folder / "said.wav", folder / "recordings"
     parameters = folder / "parameters.yaml"
     parameters.write_text(
-        f"/**/audio_capture:\n  ros__parameters:\n    source: 'wav:{talk}'\n    autostart: false\n"
+        f"/**/audio_capture:\n  ros__parameters:\n    source: 'wav:{said}'\n    autostart: false\n"
         "/**/audio_player:\n  ros__parameters:\n    sink: none\n"
         f"/**/recorder:\n  ros__parameters:\n    enabled: true\n    folder: '{kept}'\n"
     )
     robot = start("assistant", arguments=["--ros-args", "--params-file", str(parameters), "-r", "__ns:=/teacher"])
     robot.wait_for_output("is ready", LOADING)
-    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-        change = ChangeState.Request(transition=Transition(id=transition))
-        assert probe.call("teacher/audio_capture/change_state", ChangeState, change).success
-    probe.wait_for(lambda: len(metrics) == len(SAID), timeout=90.0, what="the end of all turns")
-    probe.wait_for(lambda: len(turns(kept)) == len(SAID), timeout=20.0, what="a recording of all turns")
+    silence = np.zeros(SAMPLE_RATE, np.float32)
+    for turn, text in enumerate(SAID, start=1):
+        write_wav(said, np.concatenate((silence, spoken(text), silence)), SAMPLE_RATE)
+        change(probe, Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+        probe.wait_for(lambda: len(metrics) == turn, TURN, f"the end of turn {turn}")  # noqa: B023
+        # What is said while the robot speaks isn't heard.
+        finished = partial(in_state, playbacks, metrics[-1].utterance_id, Playback.FINISHED)
+        probe.wait_for(finished, TURN, f"the end of reply {turn}")
+        change(probe, Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+    probe.wait_for(lambda: len(turns(kept)) == len(SAID), TURN, "a recording of all turns")
     robot.stop()
     (day,) = day_folders(kept).values()
     return day
+
+
+def change(probe: Probe, *transitions: int) -> None:
+    for transition in transitions:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert probe.call("teacher/audio_capture/change_state", ChangeState, request).success
 
 
 def turns(root: Path) -> list[Example]:

@@ -9,7 +9,8 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
@@ -243,6 +244,17 @@ class Probe:
         publisher = self._publishers[key]
         self.wait_for(lambda: publisher.get_subscription_count() >= receivers, timeout, f"a subscription to {topic}")
         publisher.publish(message)
+
+    @contextmanager
+    def repeating(self, topic: str, message: Any, period: float = 0.2) -> Iterator[None]:
+        """Publish ``message`` at once and every ``period`` s, as a node tells what goes on, until the block ends."""
+        self.publish(topic, message)
+        publisher = self._publishers[topic, type(message)]
+        timer = self._node.create_timer(period, lambda: publisher.publish(message))
+        try:
+            yield
+        finally:
+            self._node.destroy_timer(timer)
 
     def call(self, service: str, service_type: type, request: Any, timeout: float = 20.0) -> Any:
         """Call a service; give its response. Fails when the service or the response is not there in time."""
