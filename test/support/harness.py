@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from rclpy.qos import QoSProfile
 
 PACKAGE = "lfm_voice_ros"
 RELIABLE = QoSProfile(depth=1000)
+_LOOK_PERIOD = 0.5  # s
 _OF_PROBES = "FASTRTPS_DEFAULT_PROFILES_FILE"  # fastdds.xml; nodes run as everywhere
 
 Value = TypeVar("Value")
@@ -205,12 +207,15 @@ class Probe:
         return int(self._node.count_publishers(topic))
 
     def wait_for(self, predicate: Callable[[], Value], timeout: float = 20.0, what: str = "it") -> Value:
-        """Wait until ``predicate`` is true and give its value; it is tried again at every message.
+        """Wait until ``predicate`` is true and give its value.
 
-        Fails after ``timeout`` seconds; ``what`` says in the failure what was waited for.
+        It is tried again at every message, and now and then for what comes by other ways, such as a file. Fails after
+        ``timeout`` seconds; ``what`` says in the failure what was waited for.
         """
+        end = time.monotonic() + timeout
         with self._news:
-            value = self._news.wait_for(predicate, timeout)
+            while not (value := predicate()) and (left := end - time.monotonic()) > 0:
+                self._news.wait(min(left, _LOOK_PERIOD))
         assert value, f"{what} has not happened within {timeout} s"
         return value
 
