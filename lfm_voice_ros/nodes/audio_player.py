@@ -111,12 +111,11 @@ class AudioPlayer(VoiceNode[AudioPlayerSettings]):
             self._playing.put(lambda: self._player.interrupt(msg.utterance_id, by_person=person))
 
     def _on_activity(self, msg: VoiceActivity) -> None:
-        if msg.speaking and self._interruption.reply:
+        if msg.speaking:
             self._playing.put(lambda: self._interruption.speaking(msg.utterance_id, time.monotonic()))
 
     def _on_words(self, msg: Transcript, *, final: bool) -> None:
-        if self._interruption.reply:
-            self._playing.put(lambda: self._judge(msg, final))
+        self._playing.put(lambda: self._judge(msg, final))
 
     def _on_tick(self) -> None:
         if self._playing.waiting() > 0:

@@ -82,7 +82,8 @@ class ExternalSound:
 
     def _near_now(self, stamp: float) -> float:
         now = self._node.now()
-        for at in (stamp, stamp + self._moved):
+        # Sound that comes faster than it was spoken catches up with now; it stays where its beginning was put.
+        for at in sorted((stamp, stamp + self._moved), key=lambda at: abs(at - self._expected)):
             if now - _STALE <= at <= now + _AHEAD:
                 return at
         self._moved = now - stamp

@@ -12,6 +12,16 @@ from harness import NodeProcess, Probe
 from lfm_voice_ros.demo.domain import claim_domain
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what fails here once more, as ROS's own build farm does (``--retest-until-pass``).
+
+    Three tests at a time share two cores, and each has several processes that find one another in a time of their own.
+    """
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="session")
 def domain() -> Iterator[int]:
     """A ROS domain that nobody else uses while this test process runs; it is in the environment of all nodes."""

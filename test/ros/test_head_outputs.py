@@ -35,6 +35,8 @@ ptz = pytest.importorskip(
 
 Start = Callable[..., NodeProcess]
 NAMES = ("head_pan_joint", "head_tilt_joint")
+#: A head that is still on its way when a busy machine has got round to stopping it, and isn't forgotten at once.
+SLOW = {"max_speed": 0.5, "joint_states_timeout": 2.0}
 _SIMULATION = 1e9  # s by which a simulation's clock is late
 SUCCEEDED, CANCELED, ABORTED = 4, 5, 6
 URDF = """<robot name="r"><link name="torso"/><link name="pan_link"/><link name="tilt_link"/>
@@ -218,7 +220,7 @@ def test_a_trajectory_is_a_goal_that_replaces_the_one_before_and_is_canceled_by_
     controller = Controller(robot, control.FollowJointTrajectory, "/neck/follow", follow)
     start(
         "pan_tilt",
-        parameters={"output": "follow_joint_trajectory", "tilt_sign": -1.0},
+        parameters={**SLOW, "output": "follow_joint_trajectory", "tilt_sign": -1.0},
         remappings={"__ns": "/robot", "head_controller/follow_joint_trajectory": "/neck/follow"},
     )
 
@@ -227,8 +229,9 @@ def test_a_trajectory_is_a_goal_that_replaces_the_one_before_and_is_canceled_by_
     assert robot.position() == pytest.approx((0.3, 0.2), abs=0.02)  # this joint counts upwards
     controller.end(control.FollowJointTrajectory.Result(), well=True)
 
+    seen = len(controller.running)
     robot.move("absolute", -1.5)
-    robot.wait(lambda: robot.states[-1].moving, "a moving head")
+    robot.wait(lambda: robot.states[-1].moving and len(controller.running) > seen, "a moving head")
     first = controller.running[-1]
     robot.move("absolute", 1.5)
     robot.wait(lambda: first in controller.canceled, "the cancellation of the goal that was replaced")
@@ -273,13 +276,13 @@ def test_positions_move_the_head_and_the_head_can_be_pointed(start: Start, probe
         robot.held = (message.data[0], message.data[1])
 
     robot.node.create_subscription(Float64MultiArray, "head_controller/commands", obey, 10)
-    pan_tilt = start("pan_tilt", parameters={"output": "position", "head_frame": "neck", "pan_axis_z": 0.5})
+    pan_tilt = start("pan_tilt", parameters={**SLOW, "output": "position", "head_frame": "neck", "pan_axis_z": 0.5})
 
     robot.wait_until_it_moves("absolute", 0.4, 0.1)
     robot.wait_until_at(0.4, 0.1)
     steps = [abs(b.data[0] - a.data[0]) for a, b in itertools.pairwise(commands)]
     assert len(commands) > 10
-    assert max(steps) < 1.5 * 0.2  # rad/s, and a command late by 0.2 s
+    assert max(steps) < 0.5 * 0.6  # rad/s, and a command late by 0.6 s
 
     robot.move("absolute", -1.5)
     robot.wait(lambda: commands[-1].data[0] < 0.0, "a head on its way")
@@ -331,7 +334,7 @@ def test_a_ptz_driver_counts_clockwise_and_upwards_and_limits_come_from_the_desc
     controller = Controller(robot, ptz.PtzMove, "/camera/move_ptz", go)
     start(
         "pan_tilt",
-        parameters={"output": "ptz", "joints_from": "robot_description", "ptz_zoom": 2.0},
+        parameters={**SLOW, "output": "ptz", "joints_from": "robot_description", "ptz_zoom": 2.0},
         remappings={"head_controller/move_ptz": "/camera/move_ptz"},
     )
     robot.wait_for_diagnosis(2, "nothing has come on /robot_description; start robot_state_publisher")
@@ -365,7 +368,7 @@ def test_a_controller_that_takes_points_gets_one_in_the_heads_frame_also_in_a_si
     robot = Robot(probe)
     robot.keep_time()
     controller = Controller(robot, control.PointHead, "head_controller/point_head")
-    parameters = {"output": "point_head", "head_frame": "torso", "pan_axis_z": 0.6, "use_sim_time": True}
+    parameters = {**SLOW, "output": "point_head", "head_frame": "torso", "pan_axis_z": 0.6, "use_sim_time": True}
     start("pan_tilt", parameters=parameters)
 
     robot.wait_until_it_moves("absolute", 0.5, -0.3)
@@ -376,7 +379,7 @@ def test_a_controller_that_takes_points_gets_one_in_the_heads_frame_also_in_a_si
     point = goal.target.point
     assert math.atan2(point.y, point.x) == pytest.approx(0.5)
     assert math.atan2(point.z - 0.6, math.hypot(point.x, point.y)) == pytest.approx(0.3)
-    assert goal.max_velocity == 1.5
+    assert goal.max_velocity == 0.5
     robot.wait(lambda: robot.value("point_head").startswith("not offered"), "why the head can't be pointed")
     running = controller.running[-1]
     assert robot.move("stop").success

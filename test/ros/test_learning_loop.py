@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import NodeProcess, Probe
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from harness import NodeProcess, Probe, activate, deactivate
 from sound import in_state, spoken
 from talk import Talk
 
@@ -37,6 +35,8 @@ CALLS = [["pan_left"], ["tilt_up"], [], []]
 LOADING = 90.0  # s
 TURN = 60.0  # s, of which an idle machine needs six
 STEPS = 150
+#: What a busy machine is waited for.
+LATE = {"decision_timeout": 60.0, "result_timeout": 60.0}
 #: What the keywords find nothing in: a head that moves moves by the adapter's own call.
 MISHEARD = "Hm, hm, hm."
 
@@ -74,6 +74,8 @@ def converse(start: Start, probe: Probe, folder: Path) -> Path:
     parameters.write_text(
         f"/**/audio_capture:\n  ros__parameters:\n    source: 'wav:{said}'\n    autostart: false\n"
         "/**/audio_player:\n  ros__parameters:\n    sink: none\n"
+        "/**/tool_server:\n  ros__parameters:\n    max_age: 60.0\n"
+        "/**/dialogue:\n  ros__parameters:\n    decision_timeout: 60.0\n    result_timeout: 60.0\n"
         f"/**/recorder:\n  ros__parameters:\n    enabled: true\n    folder: '{kept}'\n"
     )
     robot = start("assistant", arguments=["--ros-args", "--params-file", str(parameters), "-r", "__ns:=/teacher"])
@@ -81,22 +83,16 @@ def converse(start: Start, probe: Probe, folder: Path) -> Path:
     silence = np.zeros(SAMPLE_RATE, np.float32)
     for turn, text in enumerate(SAID, start=1):
         write_wav(said, np.concatenate((silence, spoken(text), silence)), SAMPLE_RATE)
-        change(probe, Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+        activate(probe, "teacher/audio_capture")
         probe.wait_for(lambda: len(metrics) == turn, TURN, f"the end of turn {turn}")  # noqa: B023
         # What is said while the robot speaks isn't heard.
         finished = partial(in_state, playbacks, metrics[-1].utterance_id, Playback.FINISHED)
         probe.wait_for(finished, TURN, f"the end of reply {turn}")
-        change(probe, Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+        deactivate(probe, "teacher/audio_capture")
     probe.wait_for(lambda: len(turns(kept)) == len(SAID), TURN, "a recording of all turns")
     robot.stop()
     (day,) = day_folders(kept).values()
     return day
-
-
-def change(probe: Probe, *transitions: int) -> None:
-    for transition in transitions:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        assert probe.call("teacher/audio_capture/change_state", ChangeState, request).success
 
 
 def turns(root: Path) -> list[Example]:
@@ -108,7 +104,7 @@ def assert_head_follows(start: Start, probe: Probe, model: Path, adapter: Path, 
     """Say the sentence of a recorded turn to a robot with the adapter, which hears no words by other means."""
     space = {"__ns": "/pupil"}
     own = {"engine": "lfm2_audio", "model": str(model), "adapter": str(adapter), "calls": "lora", "device": "cpu"}
-    start("dialogue", parameters={**own, "context": 2048, "seed": 1}, remappings=space)
+    start("dialogue", parameters={**own, "context": 2048, "seed": 1, **LATE}, remappings=space)
     start(
         "tool_detector",
         parameters={"detector": "lora", "model": "dialogue", "own_text_timeout": 20.0},

@@ -23,6 +23,8 @@ from lfm_voice_ros.lfm2_audio.random_checkpoint import write
 
 Start = Callable[..., NodeProcess]
 
+pytestmark = pytest.mark.timeout(400)  # loading, twenty turns, and others work beside them
+
 NAMESPACE = "speech_to_speech"
 LOADING = 90.0  # s; PyTorch and liquid-audio take ten on a quiet machine
 RESULT = "Looking left, thirty degrees."
@@ -175,16 +177,16 @@ def test_an_utterance_that_cannot_be_heard_is_answered_by_its_words(ready: Talk)
 def test_a_model_that_loads_late_answers_as_text_first_then_calls_tools_by_itself_and_ends_while_it_speaks(
     start: Start, talk: Talk, tiny: Path
 ) -> None:
-    node = start("dialogue", parameters=_parameters(tiny, calls="lora", decision_timeout=0.5))
+    node = start("dialogue", parameters=_parameters(tiny, calls="lora", decision_timeout=5.0))
     own: list[ToolDecision] = talk.probe.subscribe("own_calls", ToolDecision)
     talk.turn("early", "look left", RESULT)
     assert talk.reply("early").text == RESULT
 
     talk.ready(LOADING)
+    talk.probe.publish("transcript", Transcript(utterance_id="u1", text="look left", confidence=1.0))
     say(talk, "u1")
     talk.probe.wait_for(lambda: own, what="the model's own calls")
     assert own[0].utterance_id == "u1"
-    talk.probe.publish("transcript", Transcript(utterance_id="u1", text="look left", confidence=1.0))
     assert "could not decide" in talk.reply("u1").text
     assert talk.spoken("u1")
 

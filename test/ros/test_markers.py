@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from harness import NodeProcess, Probe
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from visualization_msgs.msg import Marker, MarkerArray
 
 from lfm_voice_ros.msg import HeadState, Reply, Transcript
@@ -14,12 +15,14 @@ from lfm_voice_ros.nodes import qos
 
 Start = Callable[..., NodeProcess]
 
+EVERY = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
 
 class View:
     """What RViz would show: markers are added, replaced and deleted by namespace and number."""
 
     def __init__(self, probe: Probe, topic: str) -> None:
-        self._messages: list[MarkerArray] = probe.subscribe(topic, MarkerArray, qos.STATE)
+        self._messages: list[MarkerArray] = probe.subscribe(topic, MarkerArray, EVERY)
 
     def shown(self) -> dict[tuple[str, int], Marker]:
         markers: dict[tuple[str, int], Marker] = {}
@@ -32,7 +35,7 @@ class View:
 
 
 def test_a_turn_is_shown_in_its_namespace_and_vanishes_after_its_time(start: Start, probe: Probe) -> None:
-    start("markers", parameters={"frame": "neck", "lifetime": 2.0}, remappings={"__ns": "/robot"})
+    start("markers", parameters={"frame": "neck", "lifetime": 4.0}, remappings={"__ns": "/robot"})
     view = View(probe, "/robot/markers")
 
     probe.publish("/robot/transcript", Transcript(utterance_id="u1", text="Look left.", confidence=0.9))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bag import BagClock, play
 from diagnostic_msgs.msg import DiagnosticArray
-from harness import NodeProcess, Probe
+from harness import NodeProcess, Probe, activate
 from sound import spoken
 
 from lfm_voice_ros.backends.wav_file import write_wav
@@ -19,11 +19,12 @@ from lfm_voice_ros.nodes.base import to_seconds
 
 Start = Callable[..., NodeProcess]
 
-LEAD = 6.0  # s of silence before the first sentence; in this time the nodes and the probe have found each other
-PAUSE = 3.0  # s between the sentences
+LEAD = 1.0  # s of silence before the first sentence
+PAUSE = 5.0  # s between the sentences
 AGE = 3600.0  # s since the sound was recorded
 
 
+@pytest.mark.timeout(400)  # three assistants load, and all that is said is heard twice
 def test_assistants_in_namespaces_hear_their_own_and_a_replayed_bag_is_decided_as_it_was_live(
     start: Start, probe: Probe, tmp_path: Path
 ) -> None:
@@ -46,21 +47,27 @@ def test_assistants_in_namespaces_hear_their_own_and_a_replayed_bag_is_decided_a
     results: dict[str, list[ToolResult]] = {n: probe.subscribe(f"{n}/tool_result", ToolResult) for n in names}
     diagnostics = probe.subscribe("/diagnostics", DiagnosticArray)
 
-    def assistant(name: str, source: str, *remaps: str, sim_time: bool = False) -> None:
+    def assistant(name: str, source: str, *remaps: str, sim_time: bool = False) -> NodeProcess:
         parameters = tmp_path / f"{name}.yaml"
         parameters.write_text(
             f"/**/audio_capture:\n  ros__parameters:\n    source: '{source}'\n    barge_in: true\n"
+            f"    autostart: {str(source == 'topic').lower()}\n"
             "/**/audio_player:\n  ros__parameters:\n    sink: none\n"
         )
         arguments = ["--ros-args", "--params-file", str(parameters), "-r", f"__ns:=/{name}"]
         arguments += ["-p", "use_sim_time:=true"] if sim_time else []
-        start("assistant", arguments=[*arguments, *(part for remap in remaps for part in ("-r", remap))])
+        return start("assistant", arguments=[*arguments, *(part for remap in remaps for part in ("-r", remap))])
 
     with BagClock(probe, behind=AGE) as clock:
-        assistant(again, "topic", "audio/external:=/bag/audio/input")
-        assistant(clocked, "topic", sim_time=True)
-        assistant(live, f"wav:{tmp_path / 'said.wav'}")
-        probe.wait_for(lambda: len(results[live]) == 2, timeout=90.0, what="two results live")
+        all_three = (
+            assistant(again, "topic", "audio/external:=/bag/audio/input"),
+            assistant(clocked, "topic", sim_time=True),
+            assistant(live, f"wav:{tmp_path / 'said.wav'}"),
+        )
+        for each in all_three:
+            each.wait_for_output("is ready")
+        activate(probe, f"{live}/audio_capture")
+        probe.wait_for(lambda: len(results[live]) == 2, what="two results live")
         probe.wait_for(
             lambda: (
                 {f"{name}/tool_server" for name in names}
@@ -72,10 +79,11 @@ def test_assistants_in_namespaces_hear_their_own_and_a_replayed_bag_is_decided_a
         # What is silent at the beginning needs no replaying.
         bag = [m for m in recorded if to_seconds(m.header.stamp) > to_seconds(utterances[live][0].speech_start) - 1.5]
         play(probe, ["/bag/audio/input", "clocked/audio/external"], bag, clock.now())
-        probe.wait_for(lambda: len(results[again]) == 2, timeout=30.0, what="two results without the clock")
-        probe.wait_for(lambda: len(results[clocked]) == 2, timeout=30.0, what="two results with the clock")
+        probe.wait_for(lambda: len(results[again]) == 2, what="two results without the clock")
+        probe.wait_for(lambda: len(results[clocked]) == 2, what="two results with the clock")
 
     for name in names:
+        probe.wait_for(lambda name=name: len(decisions[name]) == 2, what=f"the decisions of {name}")  # type: ignore[misc]
         assert [[(c.name, c.arguments_json) for c in d.calls] for d in decisions[name]] == [
             [("pan_left", '{"degrees": 30.0}')],
             [("get_time", '{"location": "Tokyo"}')],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ tools:
   - name: take_picture
     description: Take a picture.
     parameters: {type: object}
-    binding: {service: camera/take_picture, type: std_srvs/srv/Trigger, timeout: 1.0, words: {message: message}}
+    binding: {service: camera/take_picture, type: std_srvs/srv/Trigger, timeout: 3.0, words: {message: message}}
     says: {done: "Taken: {message}.", failed: "I could not take a picture: {reason}."}
   - name: charge
     description: Charge the battery.
@@ -191,14 +192,15 @@ class Robot:
         trip = Trip(handle)
         self._note(self.trips, trip)
         trip.over.wait(20.0)
+        while trip.end == "canceled" and not handle.is_cancel_requested:
+            time.sleep(0.01)  # the state changes behind the callback that has taken the cancellation
         getattr(handle, trip.end)()
         return NavigateToPose.Result(error_msg="the door is closed." if trip.end == "abort" else "")
 
     def _on_cancel(self, _handle: Any) -> CancelResponse:
         if not self.cancels:
             return CancelResponse.REJECT
-        # The state becomes canceling behind this callback.
-        threading.Timer(0.1, self.trips[-1].finish, ("canceled",)).start()
+        self.trips[-1].finish("canceled")
         return CancelResponse.ACCEPT
 
     def _say(self, handle: Any) -> Say.Result:

@@ -111,21 +111,20 @@ def test_a_stop_word_is_heard_while_the_robot_speaks_but_not_its_own(
     utterances = probe.subscribe("utterance", Utterance)
     speak = hear()
 
-    def reply(utterance_id: str, text: str) -> None:
+    def reply(utterance_id: str, text: str) -> float:
         chunk = SpeechAudio(utterance_id=utterance_id, last=True, sample_rate=16_000, text=text)
         chunk.samples = samples_to_field(np.zeros(16_000, np.float32))
         probe.publish("audio/output", chunk)
         state = Playback(utterance_id=utterance_id, state=Playback.PLAYING)
         state.header.stamp = to_stamp(speak.at)
-        probe.publish("playback", state)
-        # Topics have no order among one another: an answer says that the node has taken what came before.
-        probe.call("audio_capture/get_parameters", GetParameters, GetParameters.Request(names=["barge_in"]))
+        with probe.repeating("playback", state):
+            # Topics have no order among one another: an answer says that the node has taken what came before.
+            probe.call("audio_capture/get_parameters", GetParameters, GetParameters.Request(names=["barge_in"]))
+            return speak(stop)
 
     reply("own", "Stop.")
-    speak(stop)
     probe.wait_for_value("audio_capture", "stop words of the robot itself", "1")
-    reply("other", "It is a quarter past ten.")
-    second = speak(stop)
+    second = reply("other", "It is a quarter past ten.")
     probe.wait_for(lambda: keywords, what="a stop")
     assert len(keywords) == 1
     assert to_seconds(keywords[0].header.stamp) > second
@@ -184,8 +183,10 @@ def test_with_a_wake_word_only_what_is_said_to_the_robot_becomes_an_utterance(
 def test_a_stop_word_gives_up_what_runs_and_what_was_decided_before_it(start: Start, probe: Probe) -> None:
     head = probe.subscribe("head/state", HeadState)
     results = probe.subscribe("tool_result", ToolResult)
-    for executable in ("pan_tilt", "pan_tilt_sim", "tool_server"):
-        start(executable)
+    start("pan_tilt", parameters={"joint_states_timeout": 2.0})
+    start("pan_tilt_sim")
+    start("tool_server", parameters={"max_age": 60.0})
+    probe.wait_for_value("tool_server", "state", "active")
     probe.wait_for(lambda: head and not head[-1].stale, what="a head that knows where it is")
     probe.publish("tool_decision", decision("before", probe.now(), "look_around"))
     probe.wait_for(lambda: head[-1].moving, what="a moving head")
@@ -193,7 +194,7 @@ def test_a_stop_word_gives_up_what_runs_and_what_was_decided_before_it(start: St
 
     probe.publish("keyword", stop_word(said))
 
-    probe.wait_for(lambda: not head[-1].moving, timeout=10.0, what="a head at rest")
+    probe.wait_for(lambda: not head[-1].moving, what="a head at rest")
     target = (head[-1].target_pan, head[-1].target_tilt)
     probe.publish("tool_decision", decision("late", said - 1.0, "pan_left"))
     probe.publish("tool_decision", decision("the word itself", said + 0.1, "stop"))

@@ -60,6 +60,13 @@ def health(messages: list[DiagnosticArray]) -> tuple[int, str, dict[str, str]]:
     return found[-1].level[0], found[-1].message, {value.key: value.value for value in found[-1].values}
 
 
+def start_ready(start: Start) -> NodeProcess:
+    """Start the node with its model loaded."""
+    node = start("transcriber")
+    node.wait_for_output("is ready")
+    return node
+
+
 def ask(probe: Probe, transcripts: list[Transcript], message: Utterance) -> Transcript:
     """Publish an utterance and wait for its transcript."""
     probe.publish("utterance", message)
@@ -71,7 +78,7 @@ def ask(probe: Probe, transcripts: list[Transcript], message: Utterance) -> Tran
 def test_a_spoken_command_becomes_its_words(start: Start, probe: Probe, speak: Callable[[str], Samples]) -> None:
     diagnostics = probe.subscribe("/diagnostics", DiagnosticArray)
     transcripts = probe.subscribe("transcript", Transcript)
-    node = start("transcriber")
+    node = start_ready(start)
     transcript = ask(probe, transcripts, utterance("u1", speak("What time is it?")))
     assert transcript.text.strip(" .?!").lower() == "what time is it"
     assert transcript.confidence > 0.5
@@ -91,7 +98,6 @@ def draft(probe: Probe, drafts: list[Transcript], message: Utterance) -> Transcr
         lambda: next(
             (t for t in drafts if (t.utterance_id, t.speech_end) == (message.utterance_id, message.speech_end)), None
         ),
-        timeout=60.0,  # the model may still be loading
         what="the transcript of a draft",
     )
 
@@ -137,7 +143,7 @@ def test_a_draft_that_comes_after_its_utterance_is_not_begun(
 ) -> None:
     transcripts = probe.subscribe("transcript", Transcript)
     drafts = probe.subscribe("transcript/draft", Transcript)
-    start("transcriber")
+    start_ready(start)
     late = utterance("u1", speak("Look left."), speech_end=100)
     ask(probe, transcripts, late)
     probe.publish("utterance/draft", late)
@@ -149,7 +155,7 @@ def test_a_draft_that_comes_after_its_utterance_is_not_begun(
 def test_a_draft_fails_without_a_word_and_its_utterance_tells(start: Start, probe: Probe) -> None:
     transcripts = probe.subscribe("transcript", Transcript)
     drafts = probe.subscribe("transcript/draft", Transcript)
-    node = start("transcriber")
+    node = start_ready(start)
     ask(probe, transcripts, utterance("first", noise()))
     probe.publish("utterance/draft", utterance("u1", noise(), 44_100, speech_end=100))
     probe.wait_for_value("transcriber", "drafts used/thrown away", "0/1")
@@ -174,7 +180,7 @@ def test_an_inactive_node_forgets_its_drafts(start: Start, probe: Probe, speak: 
 
 def test_noise_has_an_empty_transcript_with_the_reason(start: Start, probe: Probe) -> None:
     transcripts = probe.subscribe("transcript", Transcript)
-    start("transcriber")
+    start_ready(start)
     transcript = ask(probe, transcripts, utterance("u1", noise()))
     assert (transcript.text, transcript.failed) == ("", False)
     assert transcript.rejection.startswith("no speech")
@@ -194,7 +200,7 @@ def test_an_unusable_utterance_fails_and_the_next_is_heard(
     start: Start, probe: Probe, samples: Samples, sample_rate: int, reason: str
 ) -> None:
     transcripts = probe.subscribe("transcript", Transcript)
-    node = start("transcriber")
+    node = start_ready(start)
     broken = ask(probe, transcripts, utterance("broken", samples, sample_rate))
     assert (broken.text, broken.failed) == ("", True)
     assert reason in broken.rejection

@@ -95,12 +95,14 @@ def test_a_person_who_speaks_cuts_what_is_interruptible_and_nothing_else(talk: P
         del playbacks[:]
         goal = talk.send_goal("say", Say, Say.Goal(text=text, interruptible=interruptible))
         playing = talk.wait_for(lambda: [p for p in playbacks if p.state == Playback.PLAYING], what="the sentence")
-        talk.publish("interrupt", Interrupt(utterance_id=playing[0].utterance_id, reason=Interrupt.BARGE_IN))
+        talk.publish(
+            "interrupt", Interrupt(utterance_id=playing[0].utterance_id, reason=Interrupt.BARGE_IN), receivers=2
+        )
         return goal, playing[0].utterance_id
 
-    cut, reply = begun("This sentence may be cut at any time.", interruptible=True)
+    cut, reply = begun(STORY, interruptible=True)
     assert cut.result().state == Say.Result.INTERRUPTED
-    assert in_state(playbacks, reply, Playback.INTERRUPTED)
+    talk.wait_for(lambda: in_state(playbacks, reply, Playback.INTERRUPTED), what="the end of the playback")
     whole, _ = begun("This is to be heard.", interruptible=False)
     assert whole.result().state == Say.Result.FINISHED
 

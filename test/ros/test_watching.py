@@ -28,14 +28,14 @@ def test_beside_an_assistant_they_tell_what_it_heard_did_and_said(
     start("assistant", arguments=["--ros-args", *parameters]).wait_for_output("is ready", 60.0)
     closed = probe.subscribe("turn_metrics", TurnMetrics)
 
-    with command("doctor", "--json", "--timeout", "12") as doctor, command("monitor", "--once", "12") as monitor:
+    with command("doctor", "--json", "--timeout", "20") as doctor, command("monitor", "--once", "20") as monitor:
         # Discovery joins each of their subscriptions by itself: they see all of a turn only of a later sentence.
         turns = 0
         while doctor.poll() is None or monitor.poll() is None:
             turns += 1
             said = Transcript(utterance_id=f"u{turns}", text="Turn left thirty degrees.", confidence=0.9)
             probe.publish("transcript", said, receivers=3, timeout=40.0)
-            probe.wait_for(lambda: len(closed) >= turns, 20.0, "the end of a turn")  # noqa: B023
+            probe.wait_for(lambda: len(closed) >= turns, 60.0, "the end of a turn")  # noqa: B023
         told, complaints = doctor.communicate(timeout=60.0)
         picture, other_complaints = monitor.communicate(timeout=60.0)
 

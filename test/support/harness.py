@@ -20,8 +20,11 @@ from typing import Any, Self, TypeVar
 import rclpy
 from ament_index_python.packages import get_package_prefix
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.action import ActionClient
 from rclpy.context import Context
+from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -30,6 +33,7 @@ from rclpy.qos import QoSProfile
 PACKAGE = "lfm_voice_ros"
 RELIABLE = QoSProfile(depth=1000)
 _LOOK_PERIOD = 0.5  # s
+_PATIENCE = 60.0  # s; far more than an idle machine needs, so that only a failure takes it
 _OF_PROBES = "FASTRTPS_DEFAULT_PROFILES_FILE"  # fastdds.xml; nodes run as everywhere
 
 Value = TypeVar("Value")
@@ -95,7 +99,7 @@ class NodeProcess:
         """The process id."""
         return self._process.pid
 
-    def wait_for_output(self, text: str, timeout: float = 20.0) -> None:
+    def wait_for_output(self, text: str, timeout: float = _PATIENCE) -> None:
         """Wait until ``text`` was written; fail after ``timeout`` seconds or when the process has ended without it."""
         with self._news:
             self._news.wait_for(lambda: self._ended or text in "".join(self._lines), timeout)
@@ -105,7 +109,7 @@ class NodeProcess:
         """Send a signal."""
         self._process.send_signal(number)
 
-    def wait(self, timeout: float = 10.0) -> int:
+    def wait(self, timeout: float = _PATIENCE) -> int:
         """Wait for the end; give the exit code (negative: the signal). Fails after ``timeout`` seconds."""
         try:
             code = self._process.wait(timeout)
@@ -155,12 +159,12 @@ class Goal:
         self._handle = handle
         self._result = result
 
-    def result(self, timeout: float = 20.0) -> Any:
+    def result(self, timeout: float = _PATIENCE) -> Any:
         """Give its result. Fails when there is none in time."""
         self._probe.wait_for(self._result.done, timeout, "the goal's result")
         return self._result.result().result
 
-    def status(self, timeout: float = 20.0) -> str:
+    def status(self, timeout: float = _PATIENCE) -> str:
         """Give how it ended: succeeded, canceled or aborted."""
         self.result(timeout)
         return {4: "succeeded", 5: "canceled", 6: "aborted"}[self._result.result().status]  # action_msgs/GoalStatus
@@ -206,7 +210,7 @@ class Probe:
         """How many publishers of the topic are known."""
         return int(self._node.count_publishers(topic))
 
-    def wait_for(self, predicate: Callable[[], Value], timeout: float = 20.0, what: str = "it") -> Value:
+    def wait_for(self, predicate: Callable[[], Value], timeout: float = _PATIENCE, what: str = "it") -> Value:
         """Wait until ``predicate`` is true and give its value.
 
         It is tried again at every message, and now and then for what comes by other ways, such as a file. Fails after
@@ -219,7 +223,7 @@ class Probe:
         assert value, f"{what} has not happened within {timeout} s"
         return value
 
-    def wait_for_value(self, node: str, key: str, value: str, timeout: float = 20.0) -> None:
+    def wait_for_value(self, node: str, key: str, value: str, timeout: float = _PATIENCE) -> None:
         """Wait until a node's diagnostics have this value."""
         reports = self.subscribe("/diagnostics", DiagnosticArray)
         self.wait_for(
@@ -235,7 +239,7 @@ class Probe:
         )
 
     def publish(
-        self, topic: str, message: Any, profile: QoSProfile = RELIABLE, receivers: int = 1, timeout: float = 20.0
+        self, topic: str, message: Any, profile: QoSProfile = RELIABLE, receivers: int = 1, timeout: float = _PATIENCE
     ) -> None:
         """Publish, once at least ``receivers`` subscriptions are matched; fails when they are not in time.
 
@@ -243,12 +247,15 @@ class Probe:
         again, which ``fastdds.xml`` has done at once and not after three seconds.
         """
         key = (topic, type(message))
-        if key not in self._publishers:
+        first = key not in self._publishers
+        if first:
             matched = PublisherEventCallbacks(matched=lambda _event: self._tell())
             self._publishers[key] = self._node.create_publisher(type(message), topic, profile, event_callbacks=matched)
         publisher = self._publishers[key]
         self.wait_for(lambda: publisher.get_subscription_count() >= receivers, timeout, f"a subscription to {topic}")
         publisher.publish(message)
+        if first:  # so that nothing on another topic overtakes it
+            publisher.wait_for_all_acked(Duration(seconds=2.0))
 
     @contextmanager
     def repeating(self, topic: str, message: Any, period: float = 0.2) -> Iterator[None]:
@@ -261,7 +268,7 @@ class Probe:
         finally:
             self._node.destroy_timer(timer)
 
-    def call(self, service: str, service_type: type, request: Any, timeout: float = 20.0) -> Any:
+    def call(self, service: str, service_type: type, request: Any, timeout: float = _PATIENCE) -> Any:
         """Call a service; give its response. Fails when the service or the response is not there in time."""
         key = (service, service_type)
         if key not in self._clients:
@@ -274,7 +281,7 @@ class Probe:
         return future.result()
 
     def send_goal(
-        self, action: str, action_type: type, goal: Any, feedback: list[Any] | None = None, timeout: float = 20.0
+        self, action: str, action_type: type, goal: Any, feedback: list[Any] | None = None, timeout: float = _PATIENCE
     ) -> Goal:
         """Send a goal, which must be accepted in time; its feedback is added to a list as it comes."""
         key = (action, action_type)
@@ -319,3 +326,19 @@ class Probe:
     def _tell(self) -> None:
         with self._news:
             self._news.notify_all()
+
+
+def activate(probe: Probe, node: str) -> None:
+    """Configure and activate a node that was started with ``autostart: false``, or has been deactivated."""
+    _change(probe, node, Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+
+
+def deactivate(probe: Probe, node: str) -> None:
+    """Take a node back to where it was before :func:`activate`."""
+    _change(probe, node, Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+
+
+def _change(probe: Probe, node: str, *transitions: int) -> None:
+    for transition in transitions:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert probe.call(f"{node}/change_state", ChangeState, request).success

@@ -22,7 +22,7 @@ class Talk:
         self.metrics: list[TurnMetrics] = probe.subscribe("turn_metrics", TurnMetrics)
         self.diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)
 
-    def ready(self, timeout: float = 20.0) -> None:
+    def ready(self, timeout: float = 60.0) -> None:
         self.probe.wait_for(
             lambda: not (self.status() or (0, "loading"))[1].startswith("loading"), timeout, what="a loaded voice"
         )
