@@ -98,20 +98,22 @@ class Observer(WatchingNode):
         self.recording.forget_before(at - _REMEMBERED)
 
     def _on_utterance(self, msg: Utterance) -> None:
-        self.recording.turns[msg.utterance_id] = Turn(
-            msg.utterance_id,
-            to_seconds(msg.header.stamp),
-            to_seconds(msg.speech_start),
-            to_seconds(msg.speech_end),
-            recording=self._said,
-            times={"utterance": self.now()},
-        )
+        turn = self._turn(msg.utterance_id)
+        turn.start = to_seconds(msg.header.stamp)
+        turn.speech_start, turn.speech_end = to_seconds(msg.speech_start), to_seconds(msg.speech_end)
+        # Its words are told behind it, also where it comes here behind them.
+        turn.times["utterance"] = min(self.now(), turn.times.get("words", math.inf))
 
     def _on_transcript(self, msg: Transcript) -> None:
-        if turn := self.recording.turns.get(msg.utterance_id):
-            turn.transcript, turn.confidence, turn.rejection = msg.text, msg.confidence, msg.rejection
-            turn.times["words"] = to_seconds(msg.header.stamp)
-            self.event("heard", f"“{msg.text}”  (confidence {msg.confidence:.2f})" if msg.text else msg.rejection)
+        turn = self._turn(msg.utterance_id)
+        turn.transcript, turn.confidence, turn.rejection = msg.text, msg.confidence, msg.rejection
+        turn.times["words"] = to_seconds(msg.header.stamp)
+        self.event("heard", f"“{msg.text}”  (confidence {msg.confidence:.2f})" if msg.text else msg.rejection)
+
+    def _turn(self, utterance_id: str) -> Turn:
+        """The turn of an utterance or its words: topics have no order, and DDS may have to send the long one again."""
+        unknown = Turn(utterance_id, math.nan, math.nan, math.nan, recording=self._said)
+        return self.recording.turns.setdefault(utterance_id, unknown)
 
     def _on_decision(self, msg: ToolDecision) -> None:
         turn = self.recording.turns.get(msg.utterance_id)

@@ -14,7 +14,7 @@ import pytest
 from harness import Probe
 
 from lfm_voice_ros.demo.witness import Witness
-from lfm_voice_ros.msg import Audio, Playback, SpeechAudio, Utterance
+from lfm_voice_ros.msg import Audio, Playback, SpeechAudio, Transcript, Utterance
 from lfm_voice_ros.nodes.base import to_stamp
 from lfm_voice_ros.nodes.conversions import samples_to_field
 from lfm_voice_ros.watching.node import watching
@@ -90,6 +90,19 @@ def test_an_interrupt_ends_everything_that_was_started(tmp_path: Path) -> None:
 def witness(domain: int) -> Iterator[Witness]:
     with watching(lambda: Witness(lambda *_: None)) as node:
         yield node
+
+
+def test_a_turn_is_whole_also_where_its_words_come_before_its_sound(probe: Probe, witness: Witness) -> None:
+    words = Transcript(utterance_id="u1", text="Look left.")
+    words.header.stamp = to_stamp(12.5)
+    probe.publish("transcript", words)
+    assert witness.wait(lambda: bool(witness.recording.turns), 20.0)
+    probe.publish("utterance", Utterance(utterance_id="u1", speech_start=to_stamp(10.0), speech_end=to_stamp(12.0)))
+
+    assert witness.wait(lambda: "utterance" in witness.recording.turns["u1"].times, 20.0)
+    (heard,) = witness.heard()
+    assert (heard.speech, heard.understood) == ((10.0, 12.0), True)
+    assert heard.times["utterance"] == heard.times["words"] == 12.5
 
 
 def test_what_the_loudspeaker_plays_is_heard_where_the_player_tells_it(probe: Probe, witness: Witness) -> None:
