@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 from rich.console import Console
@@ -41,13 +41,20 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _run(arguments: argparse.Namespace) -> int:
     seconds, each, seed = 60 * arguments.minutes, arguments.scene, arguments.seed
     runs: dict[str, Outcome] = {}
-    measure = partial(_measure, seed=seed, processes=arguments.processes)
+
+    def measure(name: str, dealt: Sequence[Scene], cancel: bool = True) -> None:
+        outcome = runs[name] = Outcome()
+        for number, one in enumerate(_measured(dealt, seed, arguments.processes, cancel), start=1):
+            outcome.add(one)
+            print(f"{name}: {number} of {len(dealt)} rooms, {outcome.false_starts} false starts", file=sys.stderr)
+
     if arguments.without:
-        runs["alone, without cancellation"] = measure(scenes(max(each, seconds / 10), each, seed), cancel=False)
-    runs["alone"] = measure(scenes(seconds, each, seed))
+        measure("alone, without cancellation", scenes(max(each, seconds / 10), each, seed), cancel=False)
+    measure("alone", scenes(seconds, each, seed))
     for echo in _ECHOES if arguments.person_minutes else ():
-        name = f"person, robot {echo + 26:+.0f} dB"
-        runs[name] = measure(scenes(60 * arguments.person_minutes, each, seed, _BARGE_INS, echo))
+        measure(
+            f"person, robot {echo + 26:+.0f} dB", scenes(60 * arguments.person_minutes, each, seed, _BARGE_INS, echo)
+        )
     if arguments.json:
         print(json.dumps({name: _figures(outcome) for name, outcome in runs.items()}))
     else:
@@ -55,17 +62,13 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(dealt: Sequence[Scene], seed: int, processes: int, cancel: bool = True) -> Outcome:
-    outcome = Outcome()
+def _measured(dealt: Sequence[Scene], seed: int, processes: int, cancel: bool) -> Iterator[Outcome]:
     jobs = [(scene, 1_000 * seed + number, cancel) for number, scene in enumerate(dealt)]
     if processes == 1:
-        for job in jobs:
-            outcome.add(_scene(job))
-        return outcome
+        yield from map(_scene, jobs)
+        return
     with ProcessPoolExecutor(processes) as pool:
-        for one in pool.map(_scene, jobs):
-            outcome.add(one)
-    return outcome
+        yield from pool.map(_scene, jobs)
 
 
 def _scene(job: tuple[Scene, int, bool]) -> Outcome:

@@ -7,15 +7,14 @@ import re
 #: Sounds and words that a listener makes without taking the turn. None of them is a command or a refusal.
 _WORDS = frozenset(
     (
-        *("mhm", "mhmm", "mm", "mmm", "mmhm", "mmhmm", "hm", "hmm", "hmmm", "uhhuh", "aha", "ah", "aah", "oh", "ooh"),
-        *("uh", "uhm", "um", "er", "huh", "yeah", "yea", "yep", "yup", "yes", "ok", "okay", "kay", "alright", "right"),
+        *("uhhuh", "aha", "ah", "aah", "oh", "ooh", "uh", "uhm", "um", "er", "huh"),
+        *("yeah", "yea", "yep", "yup", "yes", "ok", "okay", "kay", "alright", "right"),
         *("sure", "good", "great", "nice", "cool", "wow", "really", "indeed", "exactly", "true", "fine", "gotcha"),
         *("interesting", "wonderful"),
     )
 )
-_PHRASES = frozenset(
-    ("i see", "all right", "of course", "got it", "go on", "uh huh", "mm hm", "mm hmm", "m hm", "i know", "oh really")
-)
+_PHRASES = frozenset(("i see", "all right", "of course", "got it", "go on", "uh huh", "i know", "oh really"))
+_HUM = re.compile("[mh]+")  # "mhm", "hmm", and "M-H-M", as Whisper spells it
 _MOST = 4  # words, beyond which somebody says something
 
 
@@ -28,7 +27,7 @@ def is_backchannel(text: str) -> bool:
     while at < len(words):
         if " ".join(words[at : at + 2]) in _PHRASES:
             at += 2
-        elif words[at] in _WORDS:
+        elif words[at] in _WORDS or _HUM.fullmatch(words[at]):
             at += 1
         else:
             return False

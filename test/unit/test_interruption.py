@@ -80,6 +80,8 @@ def test_another_reply_knows_nothing_of_the_one_before() -> None:
     [
         "Mhm.",
         "Mm-hmm.",
+        "M-H-M",
+        "MMHMM.",
         "Uh-huh!",
         "Okay.",
         "Yeah, okay.",
