@@ -15,12 +15,14 @@ _SEAM = 0.02  # s; a reference that jumps less goes on without a seam
 _FOLLOW = 0.002  # of the difference between stamps and counted samples, a chunk: stamps jitter, clocks drift slowly
 _SLIP = 0.1  # samples a frame by which reading may run faster or slower (600 ppm)
 _JUMP = 0.005  # s; where reading is off by more, it begins anew
-_SMOOTH = 0.85  # of powers from one frame to the next: 60 ms
+_SMOOTH = 0.88  # of powers from one frame to the next: 80 ms
 _CLOSED = 10 ** (-4.5 / 10)  # of the power that was heard; less than that is left by echo that is not quite cancelled
 _HANGS = 50  # frames after what was played, in which a late echo is still to be told from a person
+_BREAK = 20  # frames without the robot's voice, after which it begins anew
+_ONSET = 40  # frames in which what begins is not yet cancelled: 0.2 s of delay at most, and 0.2 s
 _QUIET = 2.0  # s after what was played, in which a room may still echo
 _NOTHING = np.empty(0, np.float32)
-_LEARNING = 3.0  # s of the robot's voice, until the way from its loudspeaker to its microphone is known
+_LEARNING = 6.0  # s of the robot's voice, until the way from its loudspeaker to its microphone is known
 _GOES_ON = 0.15  # s after what was played, in which more of it may be on its way
 
 
@@ -88,20 +90,28 @@ class Clean:
 
 
 class _Gate:
-    """Closed while the robot's echo is far louder than what is left of it: that may well be a rest of the echo."""
+    """Closed while the robot's echo is far louder than what is left of it: that may well be a rest of the echo.
+
+    And where the robot begins to speak: the first syllable after a silence is cancelled less well than what follows.
+    """
 
     def __init__(self) -> None:
         self._before = 0.0  # power, smoothed
         self._after = 0.0
         self._gain = 1.0
         self._echoes = 0  # frames for which there may be echo yet
+        self._silence = _BREAK  # frames without the robot's voice
+        self._onset = 0  # frames for which its beginning may be heard yet
 
     def pass_on(self, heard: Samples, left: Samples, played: Samples) -> Samples:
         """Take a frame before and after cancellation, and what is played with it; give what may pass."""
-        self._echoes = _HANGS if played.any() else max(0, self._echoes - 1)
+        speaks = bool(played.any())
+        self._echoes = _HANGS if speaks else max(0, self._echoes - 1)
+        self._onset = _ONSET if speaks and self._silence >= _BREAK else max(0, self._onset - 1)
+        self._silence = 0 if speaks else self._silence + 1
         self._before = _SMOOTH * self._before + float(np.dot(heard, heard))
         self._after = _SMOOTH * self._after + float(np.dot(left, left))
-        gain = 0.0 if self._echoes and self._after < _CLOSED * self._before else 1.0
+        gain = 0.0 if self._onset or (self._echoes and self._after < _CLOSED * self._before) else 1.0
         ramp = np.linspace(self._gain, gain, left.size, dtype=np.float32)
         self._gain = gain
         return left * ramp

@@ -123,15 +123,26 @@ def test_a_loudspeaker_whose_clock_is_wrong_is_followed_without_a_jump() -> None
     assert np.abs(given[-1_600:] - wanted[-1_600:]).max() < 0.3 * 2 * np.pi * 200 * 1e-3
 
 
-def test_it_knows_the_robot_after_three_seconds_of_its_voice() -> None:
+def test_it_knows_the_robot_after_six_seconds_of_its_voice() -> None:
     stage = EchoStage(Beside())
-    play(stage, noise(3.5), BEGAN)
-    hear(stage, np.zeros(40_000, np.float32), BEGAN)
-    assert not stage.learnt
-    hear(stage, np.zeros(12_000, np.float32), BEGAN + 2.5)
+    for second in range(7):
+        play(stage, noise(1.0), BEGAN + second)
+        assert not stage.learnt
+        hear(stage, np.zeros(SAMPLE_RATE, np.float32), BEGAN + second)
     assert stage.learnt
-    assert stage.covers(BEGAN + 3.9)
-    assert not stage.covers(BEGAN + 4.1)
+    assert stage.covers(BEGAN + 7.4)
+    assert not stage.covers(BEGAN + 7.6)
+
+
+def test_what_the_robot_begins_to_say_after_a_silence_is_not_taken_for_a_person() -> None:
+    stage = EchoStage(Beside())  # cancels nothing: the gate by level stays open
+    play(stage, noise(1.5), BEGAN)
+    echo = np.pad(noise(1.5), (800, 0))[: round(1.5 * SAMPLE_RATE)]
+    person = np.concatenate(
+        [stage.push(echo[b : b + 160], BEGAN + b / SAMPLE_RATE).person for b in range(0, echo.size, 160)]
+    )
+    assert not person[: round(0.35 * SAMPLE_RATE)].any()
+    assert person[round(0.45 * SAMPLE_RATE) : SAMPLE_RATE].any()
 
 
 def echo_of(sound: Samples, seed: int = 4) -> Samples:
