@@ -127,8 +127,9 @@ def bundled_model() -> Path:
 def _downloaded(name: str) -> Path:
     """The folder of a model by name, from the cache or from the Hugging Face hub."""
     from faster_whisper.utils import _MODELS  # the table has no public reader, and download_model hides its progress
+    from httpx2 import HTTPError  # what huggingface_hub asks with, and lets through in the middle of an answer
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     repository = name if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else _MODELS.get(name)
     if repository is None:
@@ -145,7 +146,7 @@ def _downloaded(name: str) -> Path:
         raise ResourceError(f"'{name}' is not the name of a Whisper model; {_first_line(exc)}") from exc
     try:
         return Path(snapshot_download(repository, allow_patterns=_FILES))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as exc:
+    except (HTTPError, LocalEntryNotFoundError, OSError) as exc:
         raise ResourceError(
             f"the Whisper model '{name}' can't be downloaded from {repository}; "
             "check the name and the network, or set model to bundled or to a folder"

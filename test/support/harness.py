@@ -25,7 +25,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.duration import Duration
-from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -35,6 +35,8 @@ RELIABLE = QoSProfile(depth=1000)
 _LOOK_PERIOD = 0.5  # s
 _PATIENCE = 60.0  # s; far more than an idle machine needs, so that only a failure takes it
 _OF_PROBES = "FASTRTPS_DEFAULT_PROFILES_FILE"  # fastdds.xml; nodes run as everywhere
+#: What rclpy does by itself where QoS doesn't fit warns, in Kilted by a call that is deprecated there.
+_NO_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
 
 Value = TypeVar("Value")
 
@@ -203,7 +205,7 @@ class Probe:
                 messages.append(message)
                 self._news.notify_all()
 
-        self._node.create_subscription(message_type, topic, receive, profile)
+        self._node.create_subscription(message_type, topic, receive, profile, event_callbacks=_NO_EVENTS)
         return messages
 
     def publishers_of(self, topic: str) -> int:
@@ -249,7 +251,7 @@ class Probe:
         key = (topic, type(message))
         first = key not in self._publishers
         if first:
-            matched = PublisherEventCallbacks(matched=lambda _event: self._tell())
+            matched = PublisherEventCallbacks(matched=lambda _event: self._tell(), use_default_callbacks=False)
             self._publishers[key] = self._node.create_publisher(type(message), topic, profile, event_callbacks=matched)
         publisher = self._publishers[key]
         self.wait_for(lambda: publisher.get_subscription_count() >= receivers, timeout, f"a subscription to {topic}")
