@@ -246,7 +246,7 @@ class Probe:
         """Publish, once at least ``receivers`` subscriptions are matched; fails when they are not in time.
 
         A subscription that is matched here may not have matched yet on its side. It gets the message when it is sent
-        again, which ``fastdds.xml`` has done at once and not after three seconds.
+        again, which in Jazzy ``fastdds.xml`` has done at once and not after three seconds.
         """
         key = (topic, type(message))
         first = key not in self._publishers
