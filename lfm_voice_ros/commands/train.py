@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,12 +17,20 @@ if TYPE_CHECKING:
     from lfm_voice_ros.dataset.format import Example
     from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
     from lfm_voice_ros.training.finetune import Finetuning, History, TrainSettings
+    from lfm_voice_ros.training.lessons import Turns
+    from lfm_voice_ros.training.turns import TurnMaker
 
 SMALL, TOOL = "small", "tool"
 TOOL_MODEL = "LiquidAI/LFM2-1.2B-Tool"
-# Of OUTPUT while a training from scratch goes on: the model that it begins with, and how far its encoder has come.
-_BEGINNING, _HEARING = "beginning", "hearing"
-_HEARING_WARM_UP = 300  # steps: the rate is higher than that of answering, and the encoder new
+# Of OUTPUT while a training from scratch goes on: the model that it begins with, and how far its lessons have come.
+_BEGINNING = "beginning"
+_LESSONS = {
+    "hearing": "the encoder learns to write down the phonemes that it hears",
+    "reading": "the language model learns what to call, by the words of generated sentences",
+    "words": "the encoder learns to write down words as the language model reads them",
+}
+_CHAT = "system\nuser\nassistant\n"  # what stands around each turn
+_LESSON_WARM_UP = 300  # steps: the rate is higher than that of answering, and the encoder new
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,19 +71,16 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--longest", type=float, metavar="S", help="leave out turns in which the person's sound is longer"
     )
     train.add_argument("--steps", type=int, default=1000, metavar="N", help="(default %(default)s)")
+    for name, what in _LESSONS.items():
+        train.add_argument(
+            f"--{name}-steps",
+            type=int,
+            metavar="N",
+            help=f"with all weights: steps before these in which {what} (default: as many with --model {SMALL}, or "
+            "else none)",
+        )
     train.add_argument(
-        "--hearing-steps",
-        type=int,
-        metavar="N",
-        help=f"with --model {SMALL}: steps before these in which its encoder learns to write down what it hears "
-        "(default: as many)",
-    )
-    train.add_argument(
-        "--hearing-rate",
-        type=float,
-        default=1e-3,
-        metavar="X",
-        help=f"with --model {SMALL}: the learning rate of these (default %(default)s)",
+        "--lesson-rate", type=float, default=1e-3, metavar="X", help="the learning rate of these (default %(default)s)"
     )
     train.add_argument("--batch", type=int, default=16, metavar="N", help="examples a step (default %(default)s)")
     train.add_argument("--learning-rate", type=float, metavar="X", help="(default 0.0002; 0.0005 for all weights)")
@@ -94,6 +100,9 @@ def _run(arguments: argparse.Namespace) -> int:
     for name in ("steps", "batch", "rank", "validate_every", "save_every"):
         if getattr(arguments, name) < 1:
             raise ConfigurationError(f"--{name.replace('_', '-')} must be 1 or more")
+    for name in _LESSONS:
+        if (getattr(arguments, f"{name}_steps") or 0) < 0:
+            raise ConfigurationError(f"--{name}-steps must be 0 or more")
     if arguments.threads:
         import torch
 
@@ -120,18 +129,21 @@ def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: li
     from lfm_voice_ros.tools.registry import Registry
     from lfm_voice_ros.training.checks import with_checks
     from lfm_voice_ros.training.finetune import Finetuning
+    from lfm_voice_ros.training.lessons import Turns
     from lfm_voice_ros.training.turns import STOCK_PROMPT, TurnMaker, learner, make_turns
 
     tools = Registry.from_file(config_file("tools.yaml", arguments.tools)).specs()
     settings = _settings(arguments)
-    source = Source(_beginning(arguments, examples), device=arguments.device, dtype=arguments.dtype)
-    model = load(source, say)
     prompt = arguments.system_prompt or STOCK_PROMPT
+    source = Source(_beginning(arguments, examples, prompt), device=arguments.device, dtype=arguments.dtype)
+    model = load(source, say)
     maker = TurnMaker(model, settings.form, prompt, arguments.calls_only)
     with Bar("preparing", len(examples) + len(dev)) as bar:
         turns = make_turns(maker, [*examples, *dev], lambda done, total: bar.show(done))
     train, held_out = turns[: len(examples)], turns[len(examples) :]
-    hearing = _teach_to_hear(arguments, model, train, examples, held_out, dev) if arguments.model == SMALL else None
+    lessons: dict[str, History] = {}
+    if settings.weights == "all":
+        lessons = _teach_lessons(arguments, model, maker, Turns(examples, train), Turns(dev, held_out))
     finetuning = Finetuning(learner(model), settings, arguments.output)
     _teach("training", finetuning, train, held_out)
     base = "" if settings.weights == "all" else str(arguments.model)
@@ -142,9 +154,9 @@ def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: li
         say(f"{len(trained.checks)} sentences for its self-check")
     finetuning.save(trained)
     if finetuning.is_main:
-        for made in (_BEGINNING, _HEARING):
+        for made in (_BEGINNING, *_LESSONS):
             shutil.rmtree(arguments.output / made, ignore_errors=True)
-        _write_card(arguments, finetuning, examples, dev, hearing)
+        _write_card(arguments, finetuning, examples, dev, lessons)
     return 0
 
 
@@ -169,45 +181,42 @@ def _settings(arguments: argparse.Namespace) -> TrainSettings:
     return replace(settings, spec_augment=True) if weights == "all" else settings
 
 
-def _beginning(arguments: argparse.Namespace, examples: list[Example]) -> str:
+def _beginning(arguments: argparse.Namespace, examples: list[Example], prompt: str) -> str:
     if arguments.model != SMALL:
         return str(arguments.model)
     from lfm_voice_ros.lfm2_audio.random_checkpoint import write
 
-    said = [example.response for example in examples]
+    texts = (text for one in examples for text in (_CHAT, prompt, one.transcript, one.response))
     mimi = any(example.response_audio for example in examples)
-    return str(write(arguments.output / _BEGINNING, "small", seed=arguments.seed, mimi=mimi, sentences=said))
+    return str(write(arguments.output / _BEGINNING, "small", seed=arguments.seed, mimi=mimi, sentences=texts))
 
 
-def _teach_to_hear(
-    arguments: argparse.Namespace,
-    model: Lfm2Audio,
-    turns: list[Any],
-    examples: list[Example],
-    held_out: list[Any],
-    dev: list[Example],
-) -> History:
-    """Have the encoder learn to write down what was said in the turns."""
+def _teach_lessons(
+    arguments: argparse.Namespace, model: Lfm2Audio, maker: TurnMaker, train: Turns, dev: Turns
+) -> dict[str, History]:
+    """Teach what a new model needs before it can learn from turns, and give what was measured, by lesson."""
     from lfm_voice_ros.training.finetune import Finetuning
-    from lfm_voice_ros.training.hearing import heard, learner
+    from lfm_voice_ros.training.lessons import LESSONS, Pupil
 
-    steps = arguments.steps if arguments.hearing_steps is None else arguments.hearing_steps
-    settings = replace(
-        _settings(arguments),
-        form="lora",
-        steps=steps,
-        learning_rate=arguments.hearing_rate,
-        warm_up=_HEARING_WARM_UP,
-        short_first=True,
-    )
-    finetuning = Finetuning(learner(model), settings, arguments.output / _HEARING)
-    _teach(
-        "learning to hear",
-        finetuning,
-        heard(turns, [example.transcript for example in examples]),
-        heard(held_out, [example.transcript for example in dev]),
-    )
-    return finetuning.history
+    histories = {}
+    for name, prepare in LESSONS.items():
+        steps = getattr(arguments, f"{name}_steps")
+        if steps is None:
+            steps = arguments.steps if arguments.model == SMALL else 0
+        if steps == 0:
+            continue
+        settings = replace(
+            _settings(arguments),
+            steps=steps,
+            learning_rate=arguments.lesson_rate,
+            warm_up=_LESSON_WARM_UP,
+            short_first=name == "hearing",
+        )
+        lesson = prepare(Pupil(model, maker, train, dev, steps * arguments.batch, arguments.seed))
+        finetuning = Finetuning(lesson.learner, settings, arguments.output / name)
+        _teach(f"lesson {name}", finetuning, lesson.train, lesson.dev)
+        histories[name] = finetuning.history
+    return histories
 
 
 def _write_card(
@@ -215,7 +224,7 @@ def _write_card(
     finetuning: Finetuning,
     examples: list[Example],
     dev: list[Example],
-    hearing: History | None = None,
+    lessons: Mapping[str, History] | None = None,
 ) -> None:
     from lfm_voice_ros.training.run_card import describe_data, machine, write_card
 
@@ -238,12 +247,15 @@ def _write_card(
         "history": asdict(history),
         "result": {"minutes": round(history.seconds / 60, 1)},
     }
-    if hearing is not None:
-        card["hearing"] = {
-            "steps": hearing.train[-1][0],
-            "learning_rate": arguments.hearing_rate,
-            "minutes": round(hearing.seconds / 60, 1),
-            "loss a phoneme, held out": [round(loss, 3) for _, loss in hearing.dev],
+    if lessons:
+        card["lessons"] = {
+            name: {
+                "steps": history.train[-1][0],
+                "learning_rate": arguments.lesson_rate,
+                "minutes": round(history.seconds / 60, 1),
+                "loss a symbol, held out": [round(loss, 3) for _, loss in history.dev],
+            }
+            for name, history in lessons.items()
         }
     write_card(arguments.output, card)
     if history.dev:
@@ -274,6 +286,6 @@ def _train_tool(arguments: argparse.Namespace, examples: list[Example], dev: lis
     return 0
 
 
-def _teach(what: str, finetuning: Finetuning, turns: list[Any], dev: list[Any]) -> None:
+def _teach(what: str, finetuning: Finetuning, turns: Sequence[Any], dev: Sequence[Any]) -> None:
     with Bar(what, finetuning.settings.steps) as bar:
         finetuning.run(turns, dev, lambda where: bar.show(where.step, f"loss {where.loss:.3f}", where.seconds_left))

@@ -64,7 +64,7 @@ _DIMENSIONS: Mapping[str, tuple[int, int, int]] = {
     "depth_layers": (2, 2, 6),
 }
 _METADATA = {"format": "pt"}  # accelerate reads no file without
-_VOCABULARY = 768  # at most: special tokens, bytes, and the merges that the sentences give
+_VOCABULARY = 1024  # at most: special tokens, bytes, and the merges that the sentences give
 
 
 def write(
@@ -81,8 +81,8 @@ def write(
     ``real`` has the dimensions of LFM2.5-Audio-1.5B: 3 GB in bfloat16, and 4 GB of memory for the 40 s that it takes.
     ``small``, 18.5 million parameters, is large enough to learn what words sound like, and small enough for a CPU.
     ``seed`` decides every weight; the state of torch's own generator stays as it is. ``dtype``, float32 or bfloat16,
-    is that of the model; detokenizer and Mimi are always float32. ``sentences`` are what it will mostly write: they
-    take few tokens. Not for a process that computes with torch in
+    is that of the model; detokenizer and Mimi are always float32. ``sentences`` are what it will mostly read and
+    write: they take few tokens. Not for a process that computes with torch in
     another thread meanwhile: torch's default dtype is changed for it. Raises ResourceError without liquid-audio.
     """
     try:

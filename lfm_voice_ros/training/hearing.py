@@ -1,10 +1,14 @@
-"""Teaches a new encoder to hear, before the whole model learns to answer: it writes down each sound of speech.
+"""Teaches a new encoder to hear, before the whole model learns to answer: it writes down what it hears.
 
 The answers to many sentences are alike, and a model that has never heard speech first learns what is mostly answered;
-to its ears that gives no direction. Phonemes need every sound, and unlike letters they are written as they sound. The
-loss sums over all ways in which they can lie in time (CTC, Graves et al. 2006). An encoder has one position in 80 ms,
-in which more than one may be spoken: each position gives several. The layer that writes is only for this; what stays
-is the encoder.
+to its ears that gives no direction. So it writes down each sound of speech, and then each word. The loss sums over all
+ways in which they can lie in time (CTC, Graves et al. 2006).
+
+Phonemes need every sound, and unlike letters they are written as they sound. An encoder has one position in 80 ms, in
+which more than one may be spoken: each position gives several. The layer that writes them is only for this.
+
+Words are written by the language model's own embeddings, as it writes them itself: what the encoder gives comes to lie
+where the language model has the words that it can read.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from lfm_voice_ros.training.learner import Learner
 #: Of American English in IPA; a diphthong or an affricate is two. What is rarer isn't written down.
 _PHONEMES = "abdefhijklmnopstuvwzæðŋɐɑɔəɚɛɜɡɪɹɾʃʊʌʒθᵻ"
 _A_POSITION = 2  # phonemes at most: 25 a second
-_NONE = 0  # the symbol between phonemes
+_NONE = 0  # the symbol between others
 _TEMPO = 0.15  # by which a voice is faster or slower
 # Of the run: with parts left out, a new encoder finds no beginning; without, it later learns its sounds by heart.
 _GAPS_FROM = 0.5
@@ -35,28 +39,28 @@ class Heard:
     """What one learns to write down."""
 
     audio_in: torch.Tensor  # [128 mels, frames], normalised
-    phonemes: torch.Tensor  # [phonemes], numbers from 1
+    written: torch.Tensor  # [symbols]: numbers of phonemes from 1, or tokens of words
 
 
 @dataclass(frozen=True)
 class _Batch:
     mels: torch.Tensor  # [examples, 128, frames], padded with 0
     frames: torch.Tensor  # [examples]
-    phonemes: torch.Tensor  # of all examples, one after the other
+    written: torch.Tensor  # of all examples, one after the other
     counts: torch.Tensor  # [examples]
 
     def to(self, device: torch.device) -> _Batch:
-        return _Batch(self.mels.to(device), self.frames.to(device), self.phonemes.to(device), self.counts.to(device))
+        return _Batch(self.mels.to(device), self.frames.to(device), self.written.to(device), self.counts.to(device))
 
 
 @dataclass(frozen=True)
 class _Output:
-    loss: torch.Tensor  # a phoneme
+    loss: torch.Tensor  # a symbol
     text_loss: torch.Tensor
     audio_loss: torch.Tensor
 
 
-class _Writer(nn.Module):  # type: ignore[misc]
+class _PhonemeWriter(nn.Module):  # type: ignore[misc]
     """An encoder with a layer that gives phonemes."""
 
     def __init__(self, encoder: Any, width: int) -> None:
@@ -69,15 +73,34 @@ class _Writer(nn.Module):  # type: ignore[misc]
     def forward(self, batch: _Batch) -> _Output:
         encoded, positions = self.encoder(batch.mels, batch.frames)
         written = self.phonemes(encoded.mT).unflatten(2, (_A_POSITION, -1)).flatten(1, 2)
-        loss = nn.functional.ctc_loss(
-            written.log_softmax(-1).transpose(0, 1),
-            batch.phonemes,
-            positions * _A_POSITION,
-            batch.counts,
-            blank=_NONE,
-            zero_infinity=True,  # what was spoken faster than can be written teaches nothing
-        )
-        return _Output(loss, loss.detach(), torch.zeros(()))
+        return _loss(written, positions * _A_POSITION, batch)
+
+
+class _WordWriter(nn.Module):  # type: ignore[misc]
+    """An encoder, with what leads from it into the language model, and the embeddings of the words there."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.encoder = net.conformer
+        self.adapter = net.audio_adapter
+        self.words = net.lfm.embed_tokens
+
+    def forward(self, batch: _Batch) -> _Output:
+        encoded, positions = self.encoder(batch.mels, batch.frames)
+        return _loss(self.adapter(encoded.mT) @ self.words.weight.T, positions, batch)
+
+
+def _loss(written: torch.Tensor, positions: torch.Tensor, batch: _Batch) -> _Output:
+    """Give the loss of what was ``written``: logits, (examples, positions, symbols), 0 being none."""
+    loss = nn.functional.ctc_loss(
+        written.log_softmax(-1).transpose(0, 1),
+        batch.written,
+        positions,
+        batch.counts,
+        blank=_NONE,
+        zero_infinity=True,  # what was spoken faster than can be written teaches nothing
+    )
+    return _Output(loss, loss.detach(), torch.zeros(()))
 
 
 def sounds(text: str) -> torch.Tensor:
@@ -85,24 +108,25 @@ def sounds(text: str) -> torch.Tensor:
     return torch.tensor([1 + _PHONEMES.index(one) for one in pronounced(text) if one in _PHONEMES], dtype=torch.long)
 
 
-def heard(samples: Sequence[Any], transcripts: Sequence[str]) -> list[Heard]:
-    """Give what is to be written down of turns (see turns.TurnMaker) and what was said in them, without silence.
-
-    Raises ResourceError without piper-tts.
-    """
-    pairs = [(sample.audio_in, sounds(text)) for sample, text in zip(samples, transcripts, strict=True)]
-    return [Heard(mels, phonemes) for mels, phonemes in pairs if len(phonemes)]
+def heard(samples: Sequence[Any], written: Sequence[torch.Tensor]) -> list[Heard]:
+    """Give what is to be written down of turns (see turns.TurnMaker), without those in which nothing was said."""
+    return [Heard(sample.audio_in, symbols) for sample, symbols in zip(samples, written, strict=True) if len(symbols)]
 
 
-def learner(model: Lfm2Audio) -> Learner:
-    """Give the encoder of a loaded LFM2-Audio as what is trained, on Heard. It is the model's own."""
+def phoneme_learner(model: Lfm2Audio) -> Learner:
+    """Give the encoder of a loaded LFM2-Audio as what is trained, on phonemes. It is the model's own."""
     width = model.net.conformer.pre_encode.out.out_features
+    return _learner(model, _PhonemeWriter(model.net.conformer, width))
+
+
+def word_learner(model: Lfm2Audio) -> Learner:
+    """Give the encoder of a loaded LFM2-Audio as what is trained, on words (see reading). It is the model's own."""
+    return _learner(model, _WordWriter(model.net))
+
+
+def _learner(model: Lfm2Audio, net: nn.Module) -> Learner:
     return replace(
-        turns.learner(model),
-        net=_Writer(model.net.conformer, width),
-        collate=_collate,
-        mask=_varied,
-        size=lambda one: int(one.audio_in.shape[1]),
+        turns.learner(model), net=net, collate=_collate, mask=_varied, size=lambda one: int(one.audio_in.shape[1])
     )
 
 
@@ -116,6 +140,6 @@ def _collate(examples: Sequence[Heard]) -> _Batch:
     return _Batch(
         rows.mT,
         torch.tensor([one.audio_in.shape[1] for one in examples]),
-        torch.cat([one.phonemes for one in examples]),
-        torch.tensor([len(one.phonemes) for one in examples]),
+        torch.cat([one.written for one in examples]),
+        torch.tensor([len(one.written) for one in examples]),
     )

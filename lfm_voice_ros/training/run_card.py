@@ -95,7 +95,6 @@ def _markdown(card: Mapping[str, Any]) -> str:
         lines += _table("Loss", _ends(history))
     for heading, key in (
         ("Result", "result"),
-        ("Learning to hear, before", "hearing"),
         ("What was trained", "model"),
         ("Settings", "settings"),
         ("Training data", "data"),
@@ -104,6 +103,9 @@ def _markdown(card: Mapping[str, Any]) -> str:
     ):
         if isinstance(found := card.get(key), Mapping):
             lines += _table(heading, found.items())
+        if key == "result":
+            for name, lesson in card.get("lessons", {}).items():
+                lines += _table(f"Lesson before: {name}", lesson.items())
     lines += card.get("evaluation", {}).get("markdown", [])
     return "\n".join(lines) + "\n"
 

@@ -17,7 +17,8 @@ from lfm_voice_ros.dataset.format import Example
 from lfm_voice_ros.detectors.language_model import asked
 from lfm_voice_ros.training.learner import Learner
 
-_NOT_LEARNED = -100  # the label that the loss leaves out
+#: The label that the loss leaves out.
+NOT_LEARNED = -100
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class ToolTurnMaker:
         answer = f"{prompts.TOOL_CALL_START}{write_calls(calls)}{prompts.TOOL_CALL_END}" if calls else ""
         before = self._tokenizer.encode(text, add_special_tokens=False)
         after = self._tokenizer.encode(f"{answer}{prompts.TURN_END}", add_special_tokens=False)
-        return ToolTurn(torch.tensor([*before, *after]), torch.tensor([_NOT_LEARNED] * len(before) + after))
+        return ToolTurn(torch.tensor([*before, *after]), torch.tensor([NOT_LEARNED] * len(before) + after))
 
 
 def load_tool_model(base: str, device: str) -> tuple[Any, Any]:
@@ -110,7 +111,7 @@ def learner(model: Any, tokenizer: Any, base: str) -> Learner:
         pad = torch.nn.utils.rnn.pad_sequence
         return _Batch(
             pad([turn.tokens for turn in turns], batch_first=True, padding_value=tokenizer.pad_token_id or 0),
-            pad([turn.labels for turn in turns], batch_first=True, padding_value=_NOT_LEARNED),
+            pad([turn.labels for turn in turns], batch_first=True, padding_value=NOT_LEARNED),
         )
 
     def write(folder: Path) -> None:

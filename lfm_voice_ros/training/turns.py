@@ -21,8 +21,9 @@ import torch
 
 from lfm_voice_ros.core.call_syntax import write_in_tokens, write_tag
 from lfm_voice_ros.core.errors import ConfigurationError, ModelOutputError, ResourceError
+from lfm_voice_ros.core.types import ToolCall
 from lfm_voice_ros.dataset.format import Example
-from lfm_voice_ros.lfm2_audio.adapter import Form
+from lfm_voice_ros.lfm2_audio.adapter import Form, add_tool_tokens
 from lfm_voice_ros.lfm2_audio.checkpoint import Lfm2Audio
 from lfm_voice_ros.training.learner import Learner
 
@@ -32,6 +33,7 @@ STOCK_PROMPT = "Respond with interleaved text and audio."
 #: What is answered where nothing is called, by a model that learns nothing but calls.
 NO_CALL = "I see."
 
+_PLACE = "<|text_start|>"  # any token that no turn has
 _LONGEST = 3000  # positions of a turn
 _TRACT = 0.1  # of the length of a voice's tract
 
@@ -40,12 +42,19 @@ class TurnMaker:
     """Makes what the model learns of an example. For one thread."""
 
     def __init__(self, model: Lfm2Audio, form: Form, system_prompt: str, calls_only: bool = False) -> None:
-        """With ``calls_only`` replies are left out: behind calls nothing is learned, and without any NO_CALL."""
+        """With ``calls_only`` replies are left out: behind calls nothing is learned, and without any NO_CALL.
+
+        A model that lacks the tokens which the ``form`` writes gets them.
+        """
         from liquid_audio.data.mapper import LFM2AudioChatMapper
 
+        if form == "special_tokens":
+            add_tool_tokens(model.net.lfm, model.tokenizer)
         self._write = write_tag if form == "lora" else write_in_tokens
         self._system_prompt = system_prompt
         self._calls_only = calls_only
+        self._frames: dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}  # by answer
+        self._place = model.tokenizer.convert_tokens_to_ids(_PLACE)
         self._mapper = LFM2AudioChatMapper(
             model.processor,
             codebooks=model.codebooks,
@@ -60,27 +69,19 @@ class TurnMaker:
         a sound that can't, a turn of more than 3000 positions; ResourceError where the checkpoint lacks Mimi, which
         makes codes of the reply's sound.
         """
-        from liquid_audio.data.types import AudioSegment, ChatMessage, InterleavedSegment, TextSegment
+        from liquid_audio.data.types import AudioSegment, InterleavedSegment, TextSegment
 
         try:
-            calls, speech = "".join(map(self._write, example.calls)), example.speech
+            calls, speech = example.calls, example.speech
         except ModelOutputError as exc:
             raise ConfigurationError(f"the response to {example.audio} can't be read: {exc}") from exc
-        answer: list[Any] = [TextSegment(text=calls)] if calls else []
-        if self._calls_only:
-            answer = answer or [TextSegment(text=NO_CALL)]
-        elif example.response_audio is not None:
-            answer.append(InterleavedSegment(text=speech, audio=_sound(example.response_audio)))
-        elif speech:
-            answer.append(TextSegment(text=speech))
-        messages = [
-            ChatMessage(role="system", content=[TextSegment(text=self._system_prompt)]),
-            ChatMessage(role="user", content=[AudioSegment(audio=_sound(example.audio))]),
-            ChatMessage(role="assistant", content=answer),
-        ]
+        spoken: list[Any] = []
+        if not self._calls_only and example.response_audio is not None:
+            spoken = [InterleavedSegment(text=speech, audio=_sound(example.response_audio))]
+        elif not self._calls_only and speech:
+            spoken = [TextSegment(text=speech)]
         try:
-            with torch.no_grad():
-                sample = self._mapper(messages)
+            sample = self._lay_out(AudioSegment(audio=_sound(example.audio)), self._answer(calls), spoken)
         except AttributeError as exc:
             raise ResourceError(
                 f"the model has no Mimi, which makes codes of {example.response_audio}; use a model with "
@@ -94,6 +95,41 @@ class TurnMaker:
         if positions > _LONGEST:
             raise ConfigurationError(f"{example.audio} makes {positions} positions, more than {_LONGEST}; cut it")
         return sample
+
+    def make_read(self, heard: torch.Tensor, calls: Sequence[ToolCall]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Lay out a turn in which the tokens ``heard``, (tokens,), stand where else its sound does.
+
+        Gives its tokens, and which of them are learned, shape (length,) each.
+        """
+        before, after, learned = self._frame(self._answer(calls))
+        return torch.cat([before, heard, after]), torch.cat([torch.zeros(len(before) + len(heard)).bool(), learned])
+
+    def _frame(self, answer: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Give the tokens before and behind what a person says, and which of these are learned."""
+        if answer not in self._frames:
+            from liquid_audio.data.types import TextSegment
+
+            sample = self._lay_out(TextSegment(text=_PLACE), answer)
+            at = int((sample.text[0] == self._place).nonzero()[0])
+            before, after = sample.text[0, :at], sample.text[0, at + 1 :]
+            self._frames[answer] = before, after, sample.supervision_mask[0, at + 1 :].bool()
+        return self._frames[answer]
+
+    def _answer(self, calls: Sequence[ToolCall]) -> str:
+        return "".join(map(self._write, calls)) or (NO_CALL if self._calls_only else "")
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def _lay_out(self, said: Any, answer: str, spoken: Sequence[Any] = ()) -> Any:
+        from liquid_audio.data.types import ChatMessage, TextSegment
+
+        written = [TextSegment(text=answer)] if answer else []
+        return self._mapper(
+            [
+                ChatMessage(role="system", content=[TextSegment(text=self._system_prompt)]),
+                ChatMessage(role="user", content=[said]),
+                ChatMessage(role="assistant", content=[*written, *spoken]),
+            ]
+        )
 
 
 def make_turns(

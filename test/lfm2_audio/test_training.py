@@ -19,6 +19,7 @@ pytest.importorskip("accelerate", reason="needs scripts/setup --lfm")
 pytest.importorskip("tensorboard", reason="needs scripts/setup --extra training")
 
 from lfm_voice_ros.backends.wav_file import read_wav
+from lfm_voice_ros.cli import main
 from lfm_voice_ros.commands import train as train_command
 from lfm_voice_ros.core.call_stream import SYNTAXES, CallStream
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
@@ -31,7 +32,8 @@ from lfm_voice_ros.lfm2_audio.adapter import TOOL_TOKENS, Form, Trained, put_on,
 from lfm_voice_ros.lfm2_audio.cache import Context
 from lfm_voice_ros.lfm2_audio.checkpoint import MIMI_FILE, Lfm2Audio, Source, load
 from lfm_voice_ros.lfm2_audio.conversation import Conversation, SpeechSpan, TextSpan
-from lfm_voice_ros.training import hearing
+from lfm_voice_ros.training import hearing, reading
+from lfm_voice_ros.training.corpus_generator import Sentence
 from lfm_voice_ros.training.finetune import Finetuning, History, Progress, TrainSettings, _batches
 from lfm_voice_ros.training.hearing import Heard, heard, sounds
 from lfm_voice_ros.training.turns import (
@@ -215,8 +217,8 @@ def test_a_new_encoder_lets_through_what_it_hears(folder: Path, examples: list[E
 def test_an_encoder_learns_to_write_down_what_it_hears(folder: Path, examples: list[Example], tmp_path: Path) -> None:
     model = fresh(folder)
     before = model.net.conformer.pre_encode.out.weight.clone()
-    said = heard(turns_of(model, examples), [example.transcript for example in examples])
-    run = Finetuning(hearing.learner(model), replace(QUICK, weights="all"), tmp_path)
+    said = heard(turns_of(model, examples), [sounds(example.transcript) for example in examples])
+    run = Finetuning(hearing.phoneme_learner(model), replace(QUICK, weights="all"), tmp_path)
 
     history = run.run(said, said)
 
@@ -229,6 +231,115 @@ def test_what_sounds_the_same_is_written_down_the_same() -> None:
     assert not torch.equal(sounds("look left"), sounds("look right"))
     assert len(sounds("look left")) == 7
     assert sounds("…").numel() == 0
+
+
+def test_words_are_heard_without_capitals_and_marks(folder: Path) -> None:
+    tokenizer = fresh(folder).tokenizer
+
+    assert torch.equal(
+        reading.words(tokenizer, "Don't  look LEFT - now!"), reading.words(tokenizer, "don't look left now")
+    )
+    assert tokenizer.decode(reading.words(tokenizer, "Look up.")) == " look up"
+    assert reading.words(tokenizer, "…").numel() == 0
+
+
+def test_an_encoder_learns_to_write_words_as_the_language_model_does(
+    folder: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    model = fresh(folder)
+    said = heard(
+        turns_of(model, examples), [reading.words(model.tokenizer, example.transcript) for example in examples]
+    )
+    run = Finetuning(hearing.word_learner(model), replace(QUICK, weights="all", steps=150), tmp_path)
+
+    history = run.run(said, said)
+
+    assert history.dev[-1][1] < history.dev[0][1] / 2
+    with torch.no_grad():
+        one = said[0]
+        encoded, _ = model.net.conformer.eval()(one.audio_in[None], torch.tensor([one.audio_in.shape[1]]))
+        nearest = (model.net.audio_adapter(encoded.mT)[0] @ model.net.lfm.embed_tokens.weight.T).argmax(-1)
+    assert set(nearest.tolist()) - {reading.PAUSE} <= set(one.written.tolist())
+
+
+def test_what_is_read_is_laid_out_as_what_is_heard(folder: Path, examples: list[Example]) -> None:
+    model = fresh(folder)
+    maker = TurnMaker(model, "lora", STOCK_PROMPT, calls_only=True)
+    for example in examples:
+        sample = maker.make(example)
+        read = torch.tensor([400, 0, 401])
+
+        tokens, learned = maker.make_read(read, example.calls)
+
+        at = int((sample.modality_flag[0] != 1).nonzero()[0])  # where the sound stands
+        assert torch.equal(tokens, torch.cat([sample.text[0, :at], read, sample.text[0, at:]]))
+        assert torch.equal(
+            tokens[learned], sample.text[0][sample.supervision_mask[0, sample.modality_flag[0] == 1] > 0]
+        )
+
+
+def test_sentences_are_read_with_pauses_and_some_words_misheard() -> None:
+    said = torch.arange(100, 300)
+
+    heard = reading._as_heard(said, torch.Generator().manual_seed(1))
+
+    tokens = heard[heard != reading.PAUSE]
+    assert len(tokens) == len(said)
+    assert 0.05 < float((tokens != said).float().mean()) < 0.2
+    assert 1.2 < (heard == reading.PAUSE).sum() / len(said) < 1.8
+
+
+def test_a_language_model_learns_to_read(folder: Path, tmp_path: Path) -> None:
+    model = fresh(folder)
+    before = model.net.lfm.embed_tokens.weight.clone()
+    maker = TurnMaker(model, "lora", STOCK_PROMPT, calls_only=True)
+    sentences = [Sentence("look left", (ToolCall("pan_left"),), "command", ()), Sentence("hello", (), "talk", ())]
+    turns = reading.read(maker, model.tokenizer, sentences, 1)
+    run = Finetuning(reading.learner(model), replace(QUICK, weights="all"), tmp_path)
+
+    history = run.run(turns, turns)
+
+    assert history.dev[-1][1] < history.dev[0][1] / 2
+    assert not torch.equal(model.net.lfm.embed_tokens.weight, before)
+
+
+def test_turns_are_written_with_the_tokens_of_their_form(folder: Path, examples: list[Example]) -> None:
+    model = fresh(folder)
+
+    turn = TurnMaker(model, "special_tokens", STOCK_PROMPT, calls_only=True).make(examples[0])
+
+    name = model.tokenizer.convert_tokens_to_ids("<|tool_name|>")
+    assert name in turn.text[0].tolist()
+
+
+def test_a_model_of_which_all_is_trained_may_have_lessons_before(
+    folder: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    steps = ["--steps", "2", "--hearing-steps", "3", "--reading-steps", "4", "--words-steps", "5"]
+    data = [f"--{name}={examples[0].audio.parent}" for name in ("data", "dev")]
+
+    done = main(
+        [
+            "train",
+            f"--model={folder}",
+            "--weights=all",
+            "--calls-only",
+            "--batch=2",
+            f"--output={tmp_path}",
+            *data,
+            *steps,
+        ]
+    )
+
+    assert done == 0
+    card = json.loads((tmp_path / "run_card.json").read_text())
+    assert {name: lesson["steps"] for name, lesson in card["lessons"].items()} == {
+        "hearing": 3,
+        "reading": 4,
+        "words": 5,
+    }
+    assert "Lesson before: words" in (tmp_path / "run_card.md").read_text()
+    assert not list(tmp_path.rglob("state.pt"))
 
 
 def test_another_voice_may_be_faster_or_slower() -> None:
@@ -244,7 +355,7 @@ def test_another_voice_may_be_faster_or_slower() -> None:
 
 
 def test_a_new_encoder_hears_whole_sounds_first_and_gaps_later(folder: Path) -> None:
-    mask = hearing.learner(fresh(folder)).mask
+    mask = hearing.phoneme_learner(fresh(folder)).mask
     one = Heard(torch.ones(128, 200), torch.tensor([1]))
     seeds = range(10)
 
@@ -464,7 +575,7 @@ def test_a_whole_model_is_written_so_that_it_can_be_loaded(
 def test_a_new_model_has_no_codec_where_no_reply_is_spoken(examples: list[Example], tmp_path: Path) -> None:
     silent = [replace(example, response_audio=None) for example in examples]
 
-    written = train_command._beginning(Namespace(model="small", output=tmp_path, seed=1), silent)
+    written = train_command._beginning(Namespace(model="small", output=tmp_path, seed=1), silent, STOCK_PROMPT)
 
     assert (Path(written) / "model.safetensors").exists()
     assert not (Path(written) / MIMI_FILE).exists()
