@@ -29,7 +29,6 @@ _LESSONS = {
     "reading": "the language model learns what to call, by the words of generated sentences",
     "words": "the encoder learns to write down words as the language model reads them",
 }
-_CHAT = "system\nuser\nassistant\n"  # what stands around each turn
 _LESSON_WARM_UP = 300  # steps: the rate is higher than that of answering, and the encoder new
 
 
@@ -135,7 +134,7 @@ def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: li
     tools = Registry.from_file(config_file("tools.yaml", arguments.tools)).specs()
     settings = _settings(arguments)
     prompt = arguments.system_prompt or STOCK_PROMPT
-    source = Source(_beginning(arguments, examples, prompt), device=arguments.device, dtype=arguments.dtype)
+    source = Source(_beginning(arguments, examples), device=arguments.device, dtype=arguments.dtype)
     model = load(source, say)
     maker = TurnMaker(model, settings.form, prompt, arguments.calls_only)
     with Bar("preparing", len(examples) + len(dev)) as bar:
@@ -181,14 +180,14 @@ def _settings(arguments: argparse.Namespace) -> TrainSettings:
     return replace(settings, spec_augment=True) if weights == "all" else settings
 
 
-def _beginning(arguments: argparse.Namespace, examples: list[Example], prompt: str) -> str:
+def _beginning(arguments: argparse.Namespace, examples: list[Example]) -> str:
     if arguments.model != SMALL:
         return str(arguments.model)
     from lfm_voice_ros.lfm2_audio.random_checkpoint import write
 
-    texts = (text for one in examples for text in (_CHAT, prompt, one.transcript, one.response))
     mimi = any(example.response_audio for example in examples)
-    return str(write(arguments.output / _BEGINNING, "small", seed=arguments.seed, mimi=mimi, sentences=texts))
+    nano = model_file("nano")
+    return str(write(arguments.output / _BEGINNING, SMALL, seed=arguments.seed, mimi=mimi, language_model=nano))
 
 
 def _teach_lessons(

@@ -6,7 +6,7 @@ The engine is tested with a tiny one, and timed with one of the real dimensions,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 
 from lfm_voice_ros.core.errors import ResourceError
+from lfm_voice_ros.lfm2_audio import language_part
 from lfm_voice_ros.lfm2_audio.checkpoint import MIMI_FILE
 from lfm_voice_ros.lfm2_audio.hub import DETOKENIZER_FOLDER
 
@@ -32,6 +33,8 @@ _SPECIAL = {
     ),
     **dict(enumerate(("<|audio_start|>", "<|text_start|>", "<|text_end|>"), 128)),
 }
+#: What stands between those that LFM2 has and its first word: LFM2-Audio's own, and what has no name.
+_RESERVED = {token: _SPECIAL.get(token, f"<|reserved_{token}|>") for token in range(14, max(_SPECIAL) + 1)}
 #: What byte pairs are merged from: such words as a robot says and hears.
 _SENTENCES = (
     "Respond with interleaved text and audio.",
@@ -64,7 +67,7 @@ _DIMENSIONS: Mapping[str, tuple[int, int, int]] = {
     "depth_layers": (2, 2, 6),
 }
 _METADATA = {"format": "pt"}  # accelerate reads no file without
-_VOCABULARY = 1024  # at most: special tokens, bytes, and the merges that the sentences give
+_VOCABULARY = 768  # at most: special tokens, bytes, and the merges that the sentences give
 
 
 def write(
@@ -74,16 +77,17 @@ def write(
     detokenizer: bool = True,
     mimi: bool = False,
     dtype: str = "float32",
-    sentences: Iterable[str] = (),
+    language_model: Path | None = None,
 ) -> Path:
     """Write a checkpoint into ``folder``, which is made, and give the folder.
 
     ``real`` has the dimensions of LFM2.5-Audio-1.5B: 3 GB in bfloat16, and 4 GB of memory for the 40 s that it takes.
     ``small``, 18.5 million parameters, is large enough to learn what words sound like, and small enough for a CPU.
     ``seed`` decides every weight; the state of torch's own generator stays as it is. ``dtype``, float32 or bfloat16,
-    is that of the model; detokenizer and Mimi are always float32. ``sentences`` are what it will mostly read and
-    write: they take few tokens. Not for a process that computes with torch in
-    another thread meanwhile: torch's default dtype is changed for it. Raises ResourceError without liquid-audio.
+    is that of the model; detokenizer and Mimi are always float32. With ``language_model``, a folder with an
+    Lfm2ForCausalLM of the same width, it begins with that one's weights and words. Not for a process that computes with
+    torch in another thread meanwhile: torch's default dtype is changed for it. Raises ResourceError without
+    liquid-audio, or without a language model in the folder.
     """
     try:
         from liquid_audio.model import lfm2_audio
@@ -92,13 +96,18 @@ def write(
     from safetensors.torch import save_file, save_model
 
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(sentences)
+    part = language_part.read(language_model, _RESERVED) if language_model else None
+    tokenizer = part.tokenizer if part else _tokenizer()
     tokenizer.save_pretrained(folder)
     config = _config(size, len(tokenizer))
+    if part:
+        config["lfm"] = dict(part.config)
     _write_json(folder / "config.json", config)
     with _drawn(seed, dtype):
         net = lfm2_audio.LFM2AudioModel(_parsed(config, lfm2_audio))
         _open_ears(net.conformer.pre_encode)
+    if part:
+        net.lfm.load_state_dict(part.weights)
     save_model(net, str(folder / "model.safetensors"), metadata=_METADATA)
     del net
     if detokenizer:
@@ -288,7 +297,7 @@ def _open_ears(subsampling: Any) -> None:
             behind_relu = False
 
 
-def _tokenizer(sentences: Iterable[str]) -> Any:
+def _tokenizer() -> Any:
     """Make a byte-level BPE tokenizer, a PreTrainedTokenizerFast, with the special tokens at their real ids.
 
     Any text comes back from it as it was. Like the published one it puts ``<|startoftext|>`` in front unless told not
@@ -301,10 +310,10 @@ def _tokenizer(sentences: Iterable[str]) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.train_from_iterator(
-        [*_SENTENCES, *sentences],
+        _SENTENCES,
         trainers.BpeTrainer(
             vocab_size=_VOCABULARY,
-            special_tokens=[_SPECIAL.get(token, f"<|reserved_{token}|>") for token in range(max(_SPECIAL) + 1)],
+            special_tokens=list((_SPECIAL | _RESERVED).values()),
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),

@@ -7,7 +7,7 @@ ways in which they can lie in time (CTC, Graves et al. 2006).
 Phonemes need every sound, and unlike letters they are written as they sound. An encoder has one position in 80 ms, in
 which more than one may be spoken: each position gives several. The layer that writes them is only for this.
 
-Words are written by the language model's own embeddings, as it writes them itself: what the encoder gives comes to lie
+Words are written by the language model's own embeddings, which stay as they are: what the encoder gives comes to lie
 where the language model has the words that it can read.
 """
 
@@ -28,6 +28,8 @@ from lfm_voice_ros.training.learner import Learner
 #: Of American English in IPA; a diphthong or an affricate is two. What is rarer isn't written down.
 _PHONEMES = "abdefhijklmnopstuvwzæðŋɐɑɔəɚɛɜɡɪɹɾʃʊʌʒθᵻ"
 _A_POSITION = 2  # phonemes at most: 25 a second
+# The logit of a word where its embedding itself is given: what is sure of a word is as strong as what was read.
+_SURE = 16.0
 _NONE = 0  # the symbol between others
 _TEMPO = 0.15  # by which a voice is faster or slower
 # Of the run: with parts left out, a new encoder finds no beginning; without, it later learns its sounds by heart.
@@ -77,17 +79,18 @@ class _PhonemeWriter(nn.Module):  # type: ignore[misc]
 
 
 class _WordWriter(nn.Module):  # type: ignore[misc]
-    """An encoder, with what leads from it into the language model, and the embeddings of the words there."""
+    """An encoder, with what leads from it into the language model, to whose embeddings its output is compared."""
 
     def __init__(self, net: Any) -> None:
         super().__init__()
         self.encoder = net.conformer
         self.adapter = net.audio_adapter
-        self.words = net.lfm.embed_tokens
+        words = net.lfm.embed_tokens.weight.detach()
+        self._words = words * (_SURE / words.square().sum(1).mean())
 
     def forward(self, batch: _Batch) -> _Output:
         encoded, positions = self.encoder(batch.mels, batch.frames)
-        return _loss(self.adapter(encoded.mT) @ self.words.weight.T, positions, batch)
+        return _loss(self.adapter(encoded.mT) @ self._words.T, positions, batch)
 
 
 def _loss(written: torch.Tensor, positions: torch.Tensor, batch: _Batch) -> _Output:

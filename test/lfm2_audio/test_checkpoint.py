@@ -21,8 +21,10 @@ import torch
 from liquid_audio import LFM2AudioModel, LFM2AudioProcessor, LFMModality
 from liquid_audio.utils import mel2emb_len
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lfm_voice_ros.core.errors import AudioError, ResourceError
+from lfm_voice_ros.core.resources import model_file
 from lfm_voice_ros.core.types import Samples
 from lfm_voice_ros.lfm2_audio import checkpoint, random_checkpoint
 from lfm_voice_ros.lfm2_audio.checkpoint import MIMI_FILE, Lfm2Audio, Source, load, load_shared
@@ -672,6 +674,37 @@ def test_the_seed_decides_every_weight_and_nothing_else_does(tiny: Path, tmp_pat
         first, same, different = (load_file(folder / file) for folder in (tiny, again, other))
         assert all(torch.equal(first[name], same[name]) for name in first)
         assert not torch.equal(*(max(one.values(), key=torch.numel) for one in (first, different)))
+
+
+def test_a_new_model_may_begin_with_a_language_model_that_has_learned(tmp_path: Path) -> None:
+    nano = model_file("nano")
+    made = load(on_cpu(random_checkpoint.write(tmp_path / "small", "small", language_model=nano)))
+    before = AutoModelForCausalLM.from_pretrained(nano)
+    words, tokenizer = AutoTokenizer.from_pretrained(nano), made.tokenizer
+    text = "<|im_start|>user\nLook left, 30 degrees.<|im_end|>\n<tool>pan_left</tool><|tool_name|>"
+
+    tokens = tokenizer.encode(text, add_special_tokens=False)
+
+    assert tokenizer.decode(tokens) == text
+    assert tokenizer.encode("Look")[0] == tokenizer.bos_token_id == 1
+    assert tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|audio_start|>", "<|text_end|>"]) == [7, 128, 130]
+    with torch.no_grad():
+        read = made.net.lfm(input_ids=torch.tensor([tokens])).last_hidden_state
+        as_before = before.model(**words(text, return_tensors="pt")).last_hidden_state
+    assert torch.allclose(read, as_before, atol=1e-4)
+
+
+@pytest.mark.parametrize("damage", ["nothing", "no numbers"])
+def test_a_folder_without_a_language_model_is_told(damage: str, tmp_path: Path) -> None:
+    folder = tmp_path / "language"
+    folder.mkdir()
+    if damage == "no numbers":
+        for name in ("tokenizer.json", "config.json"):
+            shutil.copyfile(model_file(f"nano/{name}"), folder / name)
+        (folder / WEIGHTS).write_bytes(b"no numbers")
+
+    with pytest.raises(ResourceError, match="no language model of LFM2's kind"):
+        random_checkpoint.write(tmp_path / "small", "small", language_model=folder)
 
 
 def test_what_was_read_before_matters_to_random_weights(model: Lfm2Audio) -> None:

@@ -575,7 +575,7 @@ def test_a_whole_model_is_written_so_that_it_can_be_loaded(
 def test_a_new_model_has_no_codec_where_no_reply_is_spoken(examples: list[Example], tmp_path: Path) -> None:
     silent = [replace(example, response_audio=None) for example in examples]
 
-    written = train_command._beginning(Namespace(model="small", output=tmp_path, seed=1), silent, STOCK_PROMPT)
+    written = train_command._beginning(Namespace(model="small", output=tmp_path, seed=1), silent)
 
     assert (Path(written) / "model.safetensors").exists()
     assert not (Path(written) / MIMI_FILE).exists()
