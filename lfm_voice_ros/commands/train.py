@@ -187,7 +187,7 @@ def _beginning(arguments: argparse.Namespace, examples: list[Example]) -> str:
 
     mimi = any(example.response_audio for example in examples)
     nano = model_file("nano")
-    return str(write(arguments.output / _BEGINNING, SMALL, seed=arguments.seed, mimi=mimi, language_model=nano))
+    return str(write(arguments.output / _BEGINNING, "small", seed=arguments.seed, mimi=mimi, language_model=nano))
 
 
 def _teach_lessons(
