@@ -313,7 +313,7 @@ def _tokenizer() -> Any:
         _SENTENCES,
         trainers.BpeTrainer(
             vocab_size=_VOCABULARY,
-            special_tokens=list((_SPECIAL | _RESERVED).values()),
+            special_tokens=[name for _, name in sorted((_SPECIAL | _RESERVED).items())],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),

@@ -7,8 +7,8 @@ ways in which they can lie in time (CTC, Graves et al. 2006).
 Phonemes need every sound, and unlike letters they are written as they sound. An encoder has one position in 80 ms, in
 which more than one may be spoken: each position gives several. The layer that writes them is only for this.
 
-Words are written by the language model's own embeddings, which stay as they are: what the encoder gives comes to lie
-where the language model has the words that it can read.
+Words are tokens of the language model's. What leads from the encoder into it learns meanwhile to give the embeddings
+of what is written, so that the language model hears what it has read.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from lfm_voice_ros.training.learner import Learner
 #: Of American English in IPA; a diphthong or an affricate is two. What is rarer isn't written down.
 _PHONEMES = "abdefhijklmnopstuvwzæðŋɐɑɔəɚɛɜɡɪɹɾʃʊʌʒθᵻ"
 _A_POSITION = 2  # phonemes at most: 25 a second
-# The logit of a word where its embedding itself is given: what is sure of a word is as strong as what was read.
-_SURE = 16.0
 _NONE = 0  # the symbol between others
 _TEMPO = 0.15  # by which a voice is faster or slower
 # Of the run: with parts left out, a new encoder finds no beginning; without, it later learns its sounds by heart.
@@ -57,9 +55,9 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Output:
-    loss: torch.Tensor  # a symbol
+    loss: torch.Tensor  # a symbol, and the distance of what is given from the embeddings of what is written
     text_loss: torch.Tensor
-    audio_loss: torch.Tensor
+    audio_loss: torch.Tensor  # the distance, squared
 
 
 class _PhonemeWriter(nn.Module):  # type: ignore[misc]
@@ -79,18 +77,26 @@ class _PhonemeWriter(nn.Module):  # type: ignore[misc]
 
 
 class _WordWriter(nn.Module):  # type: ignore[misc]
-    """An encoder, with what leads from it into the language model, to whose embeddings its output is compared."""
+    """An encoder with a layer that gives words, and with what leads from it into the language model."""
 
-    def __init__(self, net: Any) -> None:
+    def __init__(self, net: Any, width: int) -> None:
         super().__init__()
         self.encoder = net.conformer
         self.adapter = net.audio_adapter
-        words = net.lfm.embed_tokens.weight.detach()
-        self._words = words * (_SURE / words.square().sum(1).mean())
+        self._embeddings = net.lfm.embed_tokens.weight.detach()
+        self.words = nn.Linear(width, len(self._embeddings))
+        nn.init.zeros_(self.words.weight)
+        nn.init.zeros_(self.words.bias)
 
     def forward(self, batch: _Batch) -> _Output:
         encoded, positions = self.encoder(batch.mels, batch.frames)
-        return _loss(self.adapter(encoded.mT) @ self._words.T, positions, batch)
+        written = self.words(encoded.mT)
+        output = _loss(written, positions, batch)
+        read = written.detach().softmax(-1) @ self._embeddings
+        apart = (self.adapter(encoded.mT) - read).square().sum(-1)
+        within = torch.arange(apart.shape[1], device=apart.device) < positions[:, None]
+        distance = apart[within].mean()
+        return replace(output, loss=output.loss + distance, audio_loss=distance.detach())
 
 
 def _loss(written: torch.Tensor, positions: torch.Tensor, batch: _Batch) -> _Output:
@@ -118,13 +124,16 @@ def heard(samples: Sequence[Any], written: Sequence[torch.Tensor]) -> list[Heard
 
 def phoneme_learner(model: Lfm2Audio) -> Learner:
     """Give the encoder of a loaded LFM2-Audio as what is trained, on phonemes. It is the model's own."""
-    width = model.net.conformer.pre_encode.out.out_features
-    return _learner(model, _PhonemeWriter(model.net.conformer, width))
+    return _learner(model, _PhonemeWriter(model.net.conformer, _width(model)))
 
 
 def word_learner(model: Lfm2Audio) -> Learner:
     """Give the encoder of a loaded LFM2-Audio as what is trained, on words (see reading). It is the model's own."""
-    return _learner(model, _WordWriter(model.net))
+    return _learner(model, _WordWriter(model.net, _width(model)))
+
+
+def _width(model: Lfm2Audio) -> int:
+    return int(model.net.conformer.pre_encode.out.out_features)
 
 
 def _learner(model: Lfm2Audio, net: nn.Module) -> Learner:

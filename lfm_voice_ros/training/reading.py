@@ -33,13 +33,14 @@ def words(tokenizer: Any, text: str) -> torch.Tensor:
 
 
 def read(maker: TurnMaker, tokenizer: Any, sentences: Iterable[Sentence], seed: int) -> list[ToolTurn]:
-    """Give the turns in which the sentences are read."""
+    """Give the turns in which the sentences are read, without those that have no words."""
     generator = torch.Generator().manual_seed(seed)
     turns = []
     for sentence in sentences:
-        heard = _as_heard(words(tokenizer, sentence.text), generator)
-        tokens, learned = maker.make_read(heard, sentence.calls)
-        turns.append(ToolTurn(tokens, torch.where(learned, tokens, NOT_LEARNED)))
+        said = words(tokenizer, sentence.text)
+        if len(said):
+            tokens, learned = maker.make_read(_as_heard(said, generator), sentence.calls)
+            turns.append(ToolTurn(tokens, torch.where(learned, tokens, NOT_LEARNED)))
     return turns
 
 

@@ -243,7 +243,7 @@ def test_words_are_heard_without_capitals_and_marks(folder: Path) -> None:
     assert reading.words(tokenizer, "…").numel() == 0
 
 
-def test_an_encoder_learns_to_write_words_as_the_language_model_does(
+def test_an_encoder_learns_words_and_to_give_the_embeddings_of_them(
     folder: Path, examples: list[Example], tmp_path: Path
 ) -> None:
     model = fresh(folder)
@@ -258,7 +258,8 @@ def test_an_encoder_learns_to_write_words_as_the_language_model_does(
     with torch.no_grad():
         one = said[0]
         encoded, _ = model.net.conformer.eval()(one.audio_in[None], torch.tensor([one.audio_in.shape[1]]))
-        nearest = (model.net.audio_adapter(encoded.mT)[0] @ model.net.lfm.embed_tokens.weight.T).argmax(-1)
+        given = model.net.audio_adapter(encoded.mT)[0]
+        nearest = torch.cdist(given, model.net.lfm.embed_tokens.weight).argmin(-1)
     assert set(nearest.tolist()) - {reading.PAUSE} <= set(one.written.tolist())
 
 
@@ -294,11 +295,13 @@ def test_a_language_model_learns_to_read(folder: Path, tmp_path: Path) -> None:
     before = model.net.lfm.embed_tokens.weight.clone()
     maker = TurnMaker(model, "lora", STOCK_PROMPT, calls_only=True)
     sentences = [Sentence("look left", (ToolCall("pan_left"),), "command", ()), Sentence("hello", (), "talk", ())]
+    sentences.append(Sentence("…", (), "talk", ()))  # where nothing was said, nothing is read
     turns = reading.read(maker, model.tokenizer, sentences, 1)
     run = Finetuning(reading.learner(model), replace(QUICK, weights="all"), tmp_path)
 
     history = run.run(turns, turns)
 
+    assert len(turns) == 2
     assert history.dev[-1][1] < history.dev[0][1] / 2
     assert not torch.equal(model.net.lfm.embed_tokens.weight, before)
 
