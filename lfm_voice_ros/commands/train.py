@@ -47,7 +47,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         default="LiquidAI/LFM2.5-Audio-1.5B",
         metavar="FOLDER_OR_NAME",
         help=f"an LFM2-Audio (default %(default)s); {TOOL}: LFM2-Tool; {SMALL}: a new LFM2-Audio of 19 million "
-        "parameters, of which all are trained",
+        "parameters, of which all are trained; its language model is the nano model",
     )
     train.add_argument(
         "--base",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
 from lfm_voice_ros.lfm2_audio.adapter import TOOL_TOKENS, Form, Trained, add_tool_tokens
@@ -106,6 +107,9 @@ class Finetuning:
         # train() would move the statistics of the encoder's batch norms, which an adapter can't carry; its own dropout
         # is on nevertheless.
         learner.net.train(self._adapter is None)
+        for part in learner.net.modules():
+            if isinstance(part, _BatchNorm) and not learner.hears:
+                part.eval()
         learner.language_model.train()
         self._trained = [weight for weight in learner.net.parameters() if weight.requires_grad]
         self._optimizer = torch.optim.AdamW(

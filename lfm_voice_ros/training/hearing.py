@@ -138,7 +138,12 @@ def _width(model: Lfm2Audio) -> int:
 
 def _learner(model: Lfm2Audio, net: nn.Module) -> Learner:
     return replace(
-        turns.learner(model), net=net, collate=_collate, mask=_varied, size=lambda one: int(one.audio_in.shape[1])
+        turns.learner(model),
+        net=net,
+        collate=_collate,
+        mask=_varied,
+        size=lambda one: int(one.audio_in.shape[1]),
+        hears=True,
     )
 
 

@@ -25,3 +25,6 @@ class Learner:
     # is done, 0 to 1.
     mask: Callable[[Any, torch.Generator, float], Any]
     write: Callable[[Path], None]  # the whole model into a folder; raises OSError
+    # Whether its batch norms learn what sounds are like. Each batch holds sounds of one length, and what is trained
+    # with the statistics of one length fails with those of all: where they already know, they stay as they are.
+    hears: bool = False

@@ -226,6 +226,25 @@ def test_an_encoder_learns_to_write_down_what_it_hears(folder: Path, examples: l
     assert not torch.equal(model.net.conformer.pre_encode.out.weight, before)
 
 
+def test_what_sounds_are_like_is_learned_in_hearing_only(folder: Path, examples: list[Example], tmp_path: Path) -> None:
+    model = fresh(folder)
+    turns = turns_of(model, examples)
+    said = heard(turns, [sounds(example.transcript) for example in examples])
+
+    def statistics() -> list[torch.Tensor]:
+        return [value.clone() for name, value in model.net.named_buffers() if "running" in name]
+
+    before = statistics()
+    settings = replace(QUICK, weights="all", steps=2)
+    Finetuning(hearing.phoneme_learner(model), settings, tmp_path / "hearing").run(said, [])
+    after_hearing = statistics()
+    Finetuning(learner(model), settings, tmp_path / "turns").run(turns, turns)
+
+    assert before
+    assert not any(map(torch.equal, before, after_hearing))
+    assert all(map(torch.equal, after_hearing, statistics()))
+
+
 def test_what_sounds_the_same_is_written_down_the_same() -> None:
     assert torch.equal(sounds("Don't  look LEFT - 30!"), sounds("don't look left. thirty"))
     assert not torch.equal(sounds("look left"), sounds("look right"))
