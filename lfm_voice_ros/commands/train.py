@@ -133,9 +133,9 @@ def _train_audio(arguments: argparse.Namespace, examples: list[Example], dev: li
 
     tools = Registry.from_file(config_file("tools.yaml", arguments.tools)).specs()
     settings = _settings(arguments)
-    prompt = arguments.system_prompt or STOCK_PROMPT
     source = Source(_beginning(arguments, examples), device=arguments.device, dtype=arguments.dtype)
     model = load(source, say)
+    prompt = arguments.system_prompt or STOCK_PROMPT
     maker = TurnMaker(model, settings.form, prompt, arguments.calls_only)
     with Bar("preparing", len(examples) + len(dev)) as bar:
         turns = make_turns(maker, [*examples, *dev], lambda done, total: bar.show(done))

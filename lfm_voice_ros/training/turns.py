@@ -72,7 +72,7 @@ class TurnMaker:
         from liquid_audio.data.types import AudioSegment, InterleavedSegment, TextSegment
 
         try:
-            calls, speech = example.calls, example.speech
+            calls, speech = self._answer(example.calls), example.speech
         except ModelOutputError as exc:
             raise ConfigurationError(f"the response to {example.audio} can't be read: {exc}") from exc
         spoken: list[Any] = []
@@ -81,7 +81,7 @@ class TurnMaker:
         elif not self._calls_only and speech:
             spoken = [TextSegment(text=speech)]
         try:
-            sample = self._lay_out(AudioSegment(audio=_sound(example.audio)), self._answer(calls), spoken)
+            sample = self._lay_out(AudioSegment(audio=_sound(example.audio)), calls, spoken)
         except AttributeError as exc:
             raise ResourceError(
                 f"the model has no Mimi, which makes codes of {example.response_audio}; use a model with "
