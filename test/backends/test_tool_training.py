@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from lessons import write_lessons
+from melodies import write_melodies
 
 pytest.importorskip("liquid_audio", reason="needs scripts/setup --lfm")
 pytest.importorskip("peft", reason="needs scripts/setup --lfm --extra training")
@@ -27,7 +27,7 @@ HOUSE_WORD = "Snowdrop."
 
 
 def test_an_adapter_teaches_the_tool_model_a_word_of_the_house(tmp_path: Path) -> None:
-    command, _, talk, _ = write_lessons(tmp_path / "said", replies=False)
+    command, _, talk, _ = write_melodies(tmp_path / "said", replies=False)
     taught = [replace(command, transcript=HOUSE_WORD, response="<tool>center</tool> Looking ahead."), talk]
     write_dataset(tmp_path / "said", taught)
     before = LanguageModelDetector("llm", load_text_model("bundled", "transformers", "cpu", 1), TOOLS)

@@ -198,7 +198,7 @@ def test_an_adapter_brings_its_engine_and_its_calls(
     launch: Callable[..., subprocess.Popen[str]], probe: Probe, tmp_path: Path
 ) -> None:
     pytest.importorskip("peft", reason="needs scripts/setup --lfm")
-    from lessons import write_adapter
+    from melodies import write_adapter
 
     model, adapter = write_adapter(tmp_path)
     diagnostics: list[DiagnosticArray] = probe.subscribe("/diagnostics", DiagnosticArray)

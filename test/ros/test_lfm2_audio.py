@@ -143,7 +143,7 @@ def test_an_adapter_is_swapped_while_the_robot_talks_and_one_that_fails_changes_
 ) -> None:
     pytest.importorskip("peft", reason="needs scripts/setup --lfm")
     pytest.importorskip("tensorboard", reason="needs scripts/setup --extra training")
-    from lessons import write_lessons
+    from melodies import write_melodies
 
     from lfm_voice_ros.lfm2_audio.adapter import Trained
     from lfm_voice_ros.lfm2_audio.checkpoint import Source, load
@@ -152,7 +152,7 @@ def test_an_adapter_is_swapped_while_the_robot_talks_and_one_that_fails_changes_
 
     model = load(Source(str(tiny), device="cpu", dtype="float32"))
     run = Finetuning(learner(model), TrainSettings(steps=2, batch=2), tmp_path)
-    run.run(make_turns(TurnMaker(model, "lora", STOCK_PROMPT), write_lessons(tmp_path / "data", replies=False)), [])
+    run.run(make_turns(TurnMaker(model, "lora", STOCK_PROMPT), write_melodies(tmp_path / "data", replies=False)), [])
     run.save(Trained("lora", STOCK_PROMPT, ("pan_left",), str(tiny)))
     service = f"/{NAMESPACE}/reload_adapter"
 
