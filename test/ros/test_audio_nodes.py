@@ -154,6 +154,7 @@ def test_an_unusable_file_is_told_once_and_the_node_lives_until_it_is_usable(
     write_wav(path.with_suffix(".new"), speech, 16_000)
     path.with_suffix(".new").rename(path)
     probe.wait_for(lambda: utterances, what="an utterance")
+    node.wait_for_output(words)
     assert node.output.count(words) == 1
     assert "Traceback" not in node.output
     assert diagnostics("audio_capture", "ok")["LEVEL"] == "0"
@@ -211,6 +212,7 @@ def test_unusable_external_sound_is_dropped_counted_and_told_once_of_each_kind(
     assert dropped == {"not a number": "3", "wrong rate": "3", "no samples": "3"}
     assert values["LEVEL"] == "1"
     for words in ("NaN", "7 Hz", "without samples"):
+        node.wait_for_output(words)
         assert node.output.count(words) == 1
     assert "Traceback" not in node.output
 
@@ -558,17 +560,20 @@ def test_without_a_speaker_replies_pass_unheard_and_still_end(
     assert diagnostics("audio_player", "no such speaker")["LEVEL"] == "2"
     say(probe, "reply", 0, tone(0.3), last=True)
     probe.wait_for(lambda: in_state(states, "reply", Playback.FINISHED), what="the end")
+    node.wait_for_output("no such speaker")
     assert node.output.count("no such speaker") == 1
     assert "Traceback" not in node.output
 
 
-def test_without_a_microphone_the_node_lives_and_says_so(
-    start: Start, diagnostics: Callable[[str, str], dict[str, str]]
+def test_without_a_microphone_the_node_lives_and_says_so_once(
+    start: Start, probe: Probe, diagnostics: Callable[[str, str], dict[str, str]]
 ) -> None:
     node = start("audio_capture", parameters={"source": "sound_card:no such microphone", "reconnect_period": 0.1})
     assert diagnostics("audio_capture", "no such microphone")["LEVEL"] == "2"
-    diagnostics("audio_capture", "no such microphone")
+    later = probe.subscribe("/diagnostics", DiagnosticArray)
+    probe.wait_for(lambda: len(later) >= 2, what="diagnostics after it has tried again and again")
     assert node.running
+    node.wait_for_output("no such microphone")
     assert node.output.count("no such microphone") == 1
     assert "Traceback" not in node.output
 

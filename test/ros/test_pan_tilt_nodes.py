@@ -181,7 +181,7 @@ def test_without_joint_states_commands_are_refused_and_work_again_afterwards(ben
     assert not stopped.success
     assert stopped.message.startswith("the head was told to hold still, but the head's position is unknown")
     bench.wait_for_diagnosis("pan_tilt", 2, "the head's position is unknown")
-    assert bench.pan_tilt.output.count("position is unknown: no joint_states") >= 1
+    bench.pan_tilt.wait_for_output("position is unknown: no joint_states")
     bench.start_sim()
     bench.probe.wait_for(lambda: not bench.head_states[-1].stale, what="a head/state that is up to date")
     bench.wait_until_commands_work()

@@ -293,6 +293,7 @@ def test_a_full_disk_is_told_once_and_recording_goes_on_when_there_is_space(
     assert status.level == DiagnosticStatus.ERROR
     assert "No space left on device" in status.message
     assert "lfm-voice data forget" in status.message
+    node.wait_for_output("No space left on device")
     assert node.output.count("No space left on device") == 1
     disk.free()
     person.turn("u4")
@@ -312,7 +313,7 @@ def test_a_folder_that_cannot_be_made_is_told_at_once(start: Start, person: Pers
         what="an error in the diagnostics",
     )
 
-    assert "choose another recorder.folder" in node.output
+    node.wait_for_output("choose another recorder.folder")
     assert "Traceback" not in node.output
 
 

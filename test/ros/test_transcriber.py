@@ -223,6 +223,7 @@ def test_a_missing_model_is_one_sentence_and_the_node_lives(
     for name in ("u1", "u2"):
         transcript = ask(probe, transcripts, utterance(name, noise()))
         assert (transcript.text, transcript.rejection, transcript.failed) == ("", sentence, True)
+    node.wait_for_output(sentence)
     assert node.output.count(sentence) == 1
     assert "Traceback" not in node.output
     assert node.stop() == 0
