@@ -26,7 +26,7 @@ from lfm_voice_ros.nodes.runtime import run
 from lfm_voice_ros.srv import MoveHead
 
 _STATE_PERIOD = 0.1  # s
-_START_UP = 3.0  # s in which a controller that starts together with this node may be found
+_START_UP = 10.0  # s in which a controller that starts together with this node may be found, also on a busy machine
 
 
 class PanTilt(VoiceNode[PanTiltSettings]):
