@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lfm_voice_ros.core.errors import ConfigurationError, ResourceError
 from lfm_voice_ros.lfm2_audio.adapter import TOOL_TOKENS, Form, Trained, add_tool_tokens
@@ -108,7 +107,7 @@ class Finetuning:
         # is on nevertheless.
         learner.net.train(self._adapter is None)
         for part in learner.net.modules():
-            if isinstance(part, _BatchNorm) and not learner.hears:
+            if isinstance(part, torch.nn.BatchNorm1d) and not learner.hears:
                 part.eval()
         learner.language_model.train()
         self._trained = [weight for weight in learner.net.parameters() if weight.requires_grad]
